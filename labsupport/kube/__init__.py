@@ -1,0 +1,29 @@
+"""What everything here needs of the Kubernetes API: connect, read manifests, apply, delete, wait with a
+reason.
+
+Built on the official client, whose import takes up to a second: it is imported inside functions, so that
+`labs --help` stays quick. Learners meet the same client in the labs.
+"""
+
+from __future__ import annotations
+
+from labsupport.kube.client import Refused, Unreachable, connect, request
+from labsupport.kube.objects import Applied, apply, delete, get, list_objects, load
+from labsupport.kube.wait import Seen, Target, until, until_ready
+
+__all__ = [
+    "Applied",
+    "Refused",
+    "Seen",
+    "Target",
+    "Unreachable",
+    "apply",
+    "connect",
+    "delete",
+    "get",
+    "list_objects",
+    "load",
+    "request",
+    "until",
+    "until_ready",
+]
