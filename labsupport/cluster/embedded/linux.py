@@ -1,8 +1,8 @@
 """The few Linux system calls that Python's standard library does not offer, through ctypes.
 
-Every function raises `OSError` with the errno and a sentence saying what was tried. Standard library only: the
-container shim and the launcher import this before anything else exists. Numbers and constants are those of the
-kernel's uapi headers; x86_64 and aarch64 are supported.
+Every function raises `OSError` with the errno and a sentence saying what was tried. Standard library only:
+the container shim and the launcher import this before anything else exists. Numbers and constants are those
+of the kernel's uapi headers; x86_64 and aarch64 are supported.
 """
 
 from __future__ import annotations
@@ -57,11 +57,16 @@ PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 
 _CAPABILITY_VERSION_3: Final = 0x20080522
 
-# pivot_root has an older number on each architecture; mount_setattr is one of the calls that share a number.
+# pivot_root has an older number on each architecture; calls since Linux 5 share one number.
 _PIVOT_ROOT: Final = {"x86_64": 155, "aarch64": 41}
 _CAPGET: Final = {"x86_64": 125, "aarch64": 90}
 _CAPSET: Final = {"x86_64": 126, "aarch64": 91}
+_OPEN_TREE: Final = 428
+_MOVE_MOUNT: Final = 429
 _MOUNT_SETATTR: Final = 442
+_OPEN_TREE_CLONE: Final = 1
+_MOVE_MOUNT_F_EMPTY_PATH: Final = 4
+_AT_EMPTY_PATH: Final = 0x1000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -122,6 +127,46 @@ def make_readonly(target: str | os.PathLike[str], *, recursive: bool = True) -> 
     set_mount_attributes(target, MOUNT_ATTR_RDONLY, recursive=recursive)
 
 
+def open_tree(source: str | os.PathLike[str]) -> int:
+    """open_tree(2): a detached copy of the mounts at `source` and below, as a descriptor for `move_mount`."""
+    flags = _OPEN_TREE_CLONE | AT_RECURSIVE | os.O_CLOEXEC
+    result = _libc.syscall(
+        ctypes.c_long(_OPEN_TREE), ctypes.c_int(AT_FDCWD), _bytes(source), ctypes.c_uint(flags)
+    )
+    return _check(result, f"open_tree {source}")
+
+
+def set_tree_attributes(tree: int, attributes: int, *, recursive: bool, propagation: int = 0) -> None:
+    """mount_setattr(2) on a tree of `open_tree`; `propagation` (MS_PRIVATE, MS_SLAVE ...) goes to all of it."""
+    for attrs, deep, spread in ((attributes, recursive, 0), (0, True, propagation)):
+        if not attrs and not spread:
+            continue
+        record = struct.pack("QQQQ", attrs, 0, spread, 0)
+        flags = _AT_EMPTY_PATH | (AT_RECURSIVE if deep else 0)
+        result = _libc.syscall(
+            ctypes.c_long(_MOUNT_SETATTR),
+            ctypes.c_int(tree),
+            b"",
+            ctypes.c_uint(flags),
+            record,
+            ctypes.c_size_t(len(record)),
+        )
+        _check(result, f"mount_setattr of a detached tree (attributes {attrs:#x}, propagation {spread:#x})")
+
+
+def move_mount(tree: int, target: str | os.PathLike[str]) -> None:
+    """move_mount(2): attach a tree of `open_tree` at `target`."""
+    result = _libc.syscall(
+        ctypes.c_long(_MOVE_MOUNT),
+        ctypes.c_int(tree),
+        b"",
+        ctypes.c_int(AT_FDCWD),
+        _bytes(target),
+        ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH),
+    )
+    _check(result, f"move_mount on {target}")
+
+
 def pivot_root(new_root: str | os.PathLike[str], put_old: str | os.PathLike[str]) -> None:
     """pivot_root(2): `new_root` (a mount point) becomes "/", the old root appears at `put_old`."""
     number = _number(_PIVOT_ROOT, "pivot_root")
@@ -132,7 +177,7 @@ def pivot_root(new_root: str | os.PathLike[str], put_old: str | os.PathLike[str]
 def enter_root(new_root: str | os.PathLike[str]) -> None:
     """Make `new_root` (a mount point) the root directory and detach the old one entirely."""
     os.chdir(new_root)
-    # With both arguments ".", the old root is stacked on the new one and can be unmounted without a directory for it.
+    # With "." twice the old root lies on top of the new one and can be unmounted without a directory for it.
     pivot_root(".", ".")
     umount(".", MNT_DETACH)
     os.chdir("/")
