@@ -1,0 +1,238 @@
+"""Makes the course root: chooses versions, downloads, unpacks, finishes, and gives the result its name at the
+end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from labsupport.cluster import process, wheels
+from labsupport.console import Phase, phase
+from labsupport.errors import LabsError
+from labsupport.paths import private_directory
+
+from . import apt, finish
+from .description import Description
+
+SPACE = 600 << 20  # bytes: packages, the unpacked tree, wheels, and apt's lists
+
+
+@dataclass(frozen=True)
+class Package:
+    """A downloaded Debian package."""
+
+    name: str
+    version: str
+    file: Path
+
+
+def make(cache_dir: Path, directory: Path, description: Description, owner_base: int | None) -> None:
+    """Make the course root as `directory`, in one step at the end, unless another process just did."""
+    parent = private_directory(directory.parent)
+    with locked(parent / "lock"):
+        if (directory / "manifest.json").exists():
+            return
+        _sweep(parent)
+        if shutil.disk_usage(parent).free < SPACE:
+            raise LabsError(
+                f"the course root needs {SPACE >> 20} MB free under {parent}",
+                fix="free some space (labs cache --prune removes what is not in use), then try again",
+            )
+        temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
+        try:
+            _make_in(temporary, cache_dir, description, owner_base)
+            if directory.exists():  # a tree without its manifest: half removed
+                remove_tree(directory)
+            temporary.rename(directory)
+        except BaseException:
+            remove_tree(temporary)
+            raise
+
+
+def _make_in(temporary: Path, cache_dir: Path, description: Description, owner_base: int | None) -> None:
+    root = temporary / "root"
+    downloads = cache_dir / "downloads" / "debs"
+    with phase("course root: Debian packages") as progress:
+        packages, deviations = collect(description, cache_dir, downloads, progress)
+        unpack(packages, root, description.drop, progress)
+    with phase("course root: configuration and Python packages") as progress:
+        finish.configure(root, description)
+        python = finish.python_of(root)
+        progress.update("Python packages")
+        wheels.install(
+            description.site,
+            root / "opt/labs/site",
+            python_version=python.removeprefix("python"),
+            machine=platform.machine(),
+        )
+        (root / "opt/labs/site/.lock").unlink(missing_ok=True)  # uv's own, writable for all
+        finish.check_python(root, python)
+        progress.update("byte code")
+        finish.compile_python(root, python)
+        finish.link_libraries(root)
+        if owner_base is not None:
+            finish.give_to(root, owner_base)
+    manifest = {
+        "release": description.release,
+        "architecture": description.architecture,
+        "python": f"/usr/bin/{python}",
+        "owner_base": owner_base,
+        "packages": {package.name: package.version for package in packages},
+        "deviations": deviations,
+    }
+    (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    temporary.chmod(0o755)
+
+
+def collect(
+    description: Description, cache_dir: Path, downloads: Path, progress: Phase
+) -> tuple[list[Package], list[str]]:
+    """The packages as files in `downloads`, and in what they deviate from the lock.
+
+    Files that are there with the locked digest are used as they are, without apt. A locked version that the
+    archive no longer has is replaced by the newest one of the release.
+    """
+    pins = description.pins
+    if pins:
+        present = [_downloaded(downloads, name, pin.version) for name, pin in pins.items()]
+        if all(file is not None for file in present):
+            packages = [
+                Package(name, pin.version, file)
+                for (name, pin), file in zip(pins.items(), present, strict=True)
+                if file is not None
+            ]
+            if not _wrong(packages, description):
+                return packages, []
+    progress.update("package lists")
+    private = apt.prepare(cache_dir / "build" / "apt", description.architecture, progress.update)
+    versions, deviations = choose(private, description)
+    missing = {n: v for n, v in versions.items() if _downloaded(downloads, n, v) is None}
+    if missing:
+        apt.download(private, missing, downloads, progress.update)
+    packages = []
+    for name, version in versions.items():
+        file = _downloaded(downloads, name, version)
+        if file is None:
+            raise LabsError(f"apt-get download left no file of {name} {version} in {downloads}")
+        packages.append(Package(name, version, file))
+    wrong = _wrong(packages, description)
+    if wrong:
+        for package in wrong:
+            package.file.unlink()
+        raise LabsError(
+            "these packages are not the ones that clusters/images/course-root.lock names: "
+            + ", ".join(f"{package.name}={package.version}" for package in wrong),
+            fix="try again; if it stays, the archive or the lock was changed: do not go on",
+        )
+    return packages, deviations
+
+
+def choose(private: apt.Apt, description: Description) -> tuple[dict[str, str], list[str]]:
+    """The version of each package to install, and the deviations from the lock in words."""
+    pins = description.pins
+    offered = apt.available(private, pins) if pins else {}
+    if pins and all(pin.version in offered.get(name, ()) for name, pin in pins.items()):
+        return {name: pin.version for name, pin in pins.items()}, []
+    newest = apt.resolve(private, description.packages)
+    if not pins:
+        chosen = {name: version for name, version in newest.items() if name not in description.leave_out}
+        return chosen, [f"no lock for {description.release} {description.architecture}: newest versions"]
+    chosen, deviations = {}, []
+    for name, version in newest.items():
+        if name in description.leave_out:
+            continue
+        pin = pins.get(name)
+        chosen[name] = pin.version if pin and pin.version in offered.get(name, ()) else version
+        if pin is None or chosen[name] != pin.version:
+            deviations.append(f"{name}: {version} instead of {pin.version if pin else 'nothing'}")
+    return chosen, deviations
+
+
+def _downloaded(downloads: Path, name: str, version: str) -> Path | None:
+    """The .deb file as `apt-get download` names it: a colon in the version is percent-encoded."""
+    escaped = quote(version, safe="+~.-").replace("%3A", "%3a")
+    return next(iter(sorted(downloads.glob(f"{name}_{escaped}_*.deb"))), None)
+
+
+def _wrong(packages: list[Package], description: Description) -> list[Package]:
+    """The packages whose file is not what the lock says of that version."""
+    wrong = []
+    for package in packages:
+        pin = description.pins.get(package.name)
+        if pin is not None and pin.version == package.version:
+            with package.file.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != pin.sha256:
+                    wrong.append(package)
+    return wrong
+
+
+def unpack(packages: list[Package], root: Path, drop: tuple[str, ...], progress: Phase) -> None:
+    """Unpack the packages' files, without those that match `drop`, into a tree with merged /usr."""
+    root.mkdir()
+    finish.merge_usr(root)
+    options = ["--extract", "--preserve-permissions", "--keep-directory-symlink", "--delay-directory-restore"]
+    for number, package in enumerate(packages, 1):
+        progress.update(f"unpacking {number} of {len(packages)}")
+        source = process.start(["dpkg-deb", "--fsys-tarfile", package.file], stderr=None)
+        try:
+            # Not dpkg-deb --extract: it would replace the /bin -> usr/bin links of a merged /usr by
+            # directories.
+            command = ["tar", *options, *(f"--exclude={pattern}" for pattern in drop), "--directory", root]
+            sink = subprocess.run(
+                [str(word) for word in command], stdin=source.stdout, stderr=subprocess.PIPE, check=False
+            )
+            if source.stdout is not None:
+                source.stdout.close()
+            if sink.returncode != 0 or source.wait() != 0:
+                said = sink.stderr.decode(errors="replace").strip().splitlines()[-1:]
+                raise LabsError(
+                    f"cannot unpack {package.file}: {' '.join(said)}",
+                    fix=f"check the free space and delete {package.file.parent}, then try again",
+                )
+        except BaseException:
+            process.end(source)
+            raise
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Hold an exclusive lock on `file`, waiting for it if needed; the kernel frees it when its holder
+    dies.
+    """
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with phase(f"waiting for another run that holds {file}"):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what runs that were killed left; the lock is held, so nobody works in them."""
+    for leftover in parent.glob(".new-*"):
+        remove_tree(leftover)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a tree, also where a directory in it is not writable for its owner."""
+    for directory, _, _ in os.walk(path):
+        status = os.lstat(directory)
+        if status.st_mode & 0o700 != 0o700 and status.st_uid == os.geteuid():
+            Path(directory).chmod(0o700)
+    shutil.rmtree(path)
