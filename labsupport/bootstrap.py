@@ -4,9 +4,9 @@ Run by path, with any Python from 3.11 on: `python3 labsupport/bootstrap.py [--g
 Standard library only, and nothing of the package is imported: nothing of it may be installed yet.
 
 The environment itself is made by uv from uv.lock. What this file adds is finding uv, in the order of `WAYS`:
-the last ones serve a plain Debian, whose python3 has neither pip nor ensurepip. No registry is named here: pip,
-uv and apt use their own settings (PIP_INDEX_URL, pip.conf, UV_DEFAULT_INDEX, HTTPS_PROXY, SSL_CERT_FILE, apt's
-sources).
+the last ones serve a plain Debian, whose python3 has neither pip nor ensurepip. No registry is named here:
+pip,
+uv and apt use their own settings (PIP_INDEX_URL, pip.conf, UV_DEFAULT_INDEX, HTTPS_PROXY, SSL_CERT_FILE).
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ def find_uv(ways: Sequence[tuple[str, Callable[[], Path]]] = WAYS) -> Path:
     tried = "\n".join(f"  - {reason}" for reason in reasons)
     raise SystemExit(
         f"No way to get uv, which makes the project's environment. Tried:\n{tried}\n"
-        "Next: set HTTPS_PROXY, PIP_CERT or PIP_INDEX_URL if this machine needs them to reach its package index,\n"
+        "Next: set HTTPS_PROXY, PIP_CERT or PIP_INDEX_URL if this machine needs them for its package index,\n"
         "or install uv or python3-venv (Debian: `apt install python3-venv`); then run the same command again."
     )
 

@@ -1,0 +1,81 @@
+# The short ways. `labs` and the tools called below do the work; nothing here needs root.
+PYTHON ?= python3
+LABS = .venv/bin/labs
+PYTEST = .venv/bin/python -m pytest -p no:cacheprovider
+RESULTS = test-results
+STAGE = .ci/stage
+# One make after another: stages share the machine's few cores, and a cluster's times would suffer.
+STAGES = $(MAKE) --keep-going --no-print-directory
+
+.PHONY: env env-dev env-ci up down bench build test ci lint format proto
+.PHONY: test-unit test-content test-lab ci-lint ci-cluster ci-browser
+
+env: ## the environment alone (.venv)
+	@$(PYTHON) labsupport/bootstrap.py
+
+env-dev:
+	@$(PYTHON) labsupport/bootstrap.py --group dev
+
+env-ci:
+	@$(PYTHON) labsupport/bootstrap.py --group dev --group browser
+
+up: env ## the cluster, and JupyterLab on the first lab
+	@$(LABS) notebook 00
+
+down: env ## end the cluster
+	@$(LABS) down
+
+bench: env ## measure the cluster on this machine
+	@$(LABS) bench cluster
+
+build: env ## generate the notebooks from labs/source
+	@$(LABS) build
+
+test: env-dev ## unit tests, the labs' offline tests, lab 00 on a cluster
+	@$(STAGES) test-unit test-content test-lab
+
+ci: env-ci ## everything else that CI runs
+	@$(STAGES) ci-lint ci-cluster ci-browser
+
+test-unit:
+	@$(STAGE) unit $(PYTEST) tests --ignore=tests/content --ignore=tests/on_cluster --ignore=tests/browser
+
+test-content:
+	@$(STAGE) content $(PYTEST) tests/content -m "not on_cluster"
+
+test-lab:
+	@$(STAGE) lab-00 $(PYTEST) tests/content -m on_cluster
+
+ci-lint:
+	@$(STAGE) lint $(MAKE) --keep-going --no-print-directory lint
+
+ci-cluster:
+	@$(STAGE) on-cluster $(PYTEST) tests/on_cluster
+
+ci-browser:
+	@$(STAGE) browser $(PYTEST) tests/browser
+
+lint: lint-ruff lint-format lint-types lint-imports lint-spelling lint-build ## all static checks
+
+.PHONY: lint-ruff lint-format lint-types lint-imports lint-spelling lint-build
+lint-ruff:
+	.venv/bin/ruff check .
+
+lint-format:
+	.venv/bin/ruff format --check .
+
+lint-types:
+	.venv/bin/mypy
+
+lint-imports:
+	.venv/bin/lint-imports --no-cache
+
+lint-spelling:
+	git ls-files -z | xargs -0 .venv/bin/codespell
+
+lint-build:
+	$(LABS) build --check
+
+format:
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
