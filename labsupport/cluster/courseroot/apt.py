@@ -92,7 +92,8 @@ def _configuration(apt: Apt) -> str:
         "APT::Architectures": apt.architecture,
         "APT::Install-Recommends": "false",
         "APT::Get::Assume-Yes": "true",
-        "APT::Sandbox::User": "root",  # that is: do not change to user _apt, who cannot enter a private directory
+        "APT::Sandbox::User": "root",  # that is: do not change to user _apt, who cannot enter a private
+        directory
         "Debug::NoLocking": "true",  # its locks are for root; ours is around the whole
     }
     return "\n".join([*lines, *(f'{key} "{value}";' for key, value in settings.items()), ""])

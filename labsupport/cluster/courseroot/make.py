@@ -4,21 +4,18 @@ end.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from labsupport.cluster import process, wheels
+from labsupport.cluster.cachedir import locked, remove_tree
 from labsupport.console import Phase, phase
 from labsupport.errors import LabsError
 from labsupport.paths import private_directory
@@ -206,33 +203,7 @@ def unpack(packages: list[Package], root: Path, drop: tuple[str, ...], progress:
             raise
 
 
-@contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `file`, waiting for it if needed; the kernel frees it when its holder
-    dies.
-    """
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with phase(f"waiting for another run that holds {file}"):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _sweep(parent: Path) -> None:
     """Remove what runs that were killed left; the lock is held, so nobody works in them."""
     for leftover in parent.glob(".new-*"):
         remove_tree(leftover)
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a tree, also where a directory in it is not writable for its owner."""
-    for directory, _, _ in os.walk(path):
-        status = os.lstat(directory)
-        if status.st_mode & 0o700 != 0o700 and status.st_uid == os.geteuid():
-            Path(directory).chmod(0o700)
-    shutil.rmtree(path)

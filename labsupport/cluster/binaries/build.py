@@ -1,0 +1,203 @@
+"""Programs built from Go modules, where no release can be had.
+
+One program after another: two links at once would need twice the memory, and `go build` uses all cores
+within one.
+Go's build cache keeps each compiled package, so that an interrupted build goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from labsupport.cluster import process, versions
+from labsupport.cluster.cachedir import size_of
+from labsupport.cluster.versions import Program
+from labsupport.console import Phase, phase
+from labsupport.errors import LabsError
+from labsupport.paths import private_directory
+
+from . import Binary, find, store, toolchain
+
+GB = 1 << 30
+
+
+def build(
+    programs: Sequence[Program], cache_dir: Path, tried: dict[str, list[str]], environ: Mapping[str, str]
+) -> dict[str, Binary]:
+    """Build programs and install them into the cache; why one could not be built is added to `tried`."""
+    settings = versions.load().go
+    scratch = private_directory(cache_dir / "build")
+    try:
+        require_space(scratch, settings.space_gb)
+        go = toolchain.find(settings, cache_dir, environ)
+    except LabsError as error:
+        for program in programs:
+            tried[program.name].append(
+                f"build: {error.what}" + (f" (next: {error.fix})" if error.fix else "")
+            )
+        return {}
+    built = {}
+    title = f"building {len(programs)} programs with Go {go.version} (unofficial builds)"
+    with phase(title) as progress:
+        environment = go_environment(scratch, environ)
+        count = Progress(progress, settings.cold_minutes)
+        for module in dict.fromkeys(program.module for program in programs):
+            part = [program for program in programs if program.module == module]
+            try:
+                count.expect(dependencies(go, module, [p.package for p in part], environment, count))
+                for program in part:
+                    binary = build_one(go, program, cache_dir, environment, count)
+                    built[program.name] = binary
+            except BuildFailed as error:
+                for program in part:
+                    if program.name not in built:
+                        tried[program.name].append(f"build: {error}")
+    return built
+
+
+class BuildFailed(Exception):
+    """A build that failed, with Go's reason."""
+
+
+class Progress:
+    """How far a build is: Go names each package when it has compiled it, and is silent about those it had."""
+
+    def __init__(self, progress: Phase, cold_minutes: float) -> None:
+        self._phase = progress
+        self._usual = f"usually {cold_minutes:.0f} min cold on 2 cores"
+        self._dependencies: dict[str, frozenset[str]] = {}
+        self._done: set[str] = set()
+        self._downloaded = 0
+        self._program = ""
+
+    def expect(self, dependencies: Mapping[str, frozenset[str]]) -> None:
+        """Packages (with those they need) that are going to be built."""
+        self._dependencies |= dependencies
+
+    def begin(self, program: str) -> None:
+        """Name what is built now."""
+        self._program = program
+        self._show()
+
+    def finished(self, package: str) -> None:
+        """A whole program is built, so all that it needs is."""
+        self._done |= self._dependencies.get(package, frozenset())
+        self._show()
+
+    def line(self, line: str) -> None:
+        """A line that `go list` or `go build -v` wrote."""
+        if line.startswith("go: downloading "):
+            self._downloaded += 1
+            self._phase.update(f"downloading modules: {self._downloaded}")
+        elif re.fullmatch(r"[\w.~+-]+(/[\w.~+-]+)*", line):
+            self._done.add(line)
+            self._show()
+
+    @property
+    def total(self) -> int:
+        """Packages that all programs need, each counted once."""
+        return len(frozenset[str]().union(*self._dependencies.values()))
+
+    @property
+    def done(self) -> int:
+        """Packages known to be compiled."""
+        return len(self._done)
+
+    def _show(self) -> None:
+        self._phase.update(f"{self._program}: compiled {self.done} of {self.total} packages, {self._usual}")
+
+
+def go_environment(scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of `go`: the user's own (GOPROXY, proxies, certificates), what decides the result set by us."""
+    temporary = scratch / "tmp"
+    if temporary.exists():
+        shutil.rmtree(temporary, ignore_errors=True)  # what an interrupted link left: up to some hundred MB
+    private_directory(temporary)
+    kept = {
+        key: value
+        for key, value in environ.items()
+        if key not in ("GOOS", "GOARCH", "GOEXPERIMENT", "GOROOT")
+    }
+    return kept | {
+        "CGO_ENABLED": "0",
+        "GOTOOLCHAIN": "local",
+        "GOWORK": "off",
+        "GOFLAGS": "-modcacherw -buildvcs=false",  # rw: else the module cache could not be removed with rm -r
+        "GOMODCACHE": str(scratch / "gomod"),
+        "GOCACHE": str(scratch / "gocache"),
+        "GOTMPDIR": str(temporary),  # /tmp is often small and in memory
+        "HOME": environ.get("HOME", str(scratch)),
+    }
+
+
+def dependencies(
+    go: toolchain.Go, module: Path, packages: Sequence[str], environment: Mapping[str, str], count: Progress
+) -> dict[str, frozenset[str]]:
+    """All packages that each of `packages` needs, itself included. Downloads the modules' sources."""
+    result = process.run(
+        [go.path, "list", "-f", '{{.ImportPath}} {{join .Deps " "}}', *packages],
+        cwd=module,
+        env=environment,
+        on_line=lambda line: count.line(line) if line.startswith("go: ") else None,
+    )
+    if not result.ok:
+        raise BuildFailed(explain(result, "go list"))
+    lines = [line.split() for line in result.stdout.splitlines() if line]
+    return {package: frozenset(words) for package, words in zip(packages, lines, strict=True)}
+
+
+def build_one(
+    go: toolchain.Go, program: Program, cache_dir: Path, environment: Mapping[str, str], count: Progress
+) -> Binary:
+    """Build one program, ask it for its version, and move it into the cache."""
+    output = private_directory(cache_dir / "build" / "out") / program.name
+    stamp = " ".join(f"-X {setting}" for setting in program.stamp)
+    count.begin(program.name)
+    result = process.run(
+        [go.path, "build", "-v", "-trimpath", "-ldflags", f"-s -w {stamp}", "-o", output, program.package],
+        cwd=program.module,
+        env=environment,
+        on_line=count.line,
+        keep=process.KEPT_LINES,
+    )
+    if not result.ok:
+        raise BuildFailed(explain(result, f"go build {program.package}"))
+    count.finished(program.package)
+    try:
+        version, unofficial = find.probe(program, output)
+    except ValueError as error:
+        raise BuildFailed(f"{output}: {error}") from None
+    if version != program.version or not unofficial:
+        raise BuildFailed(f"{output} says version {version}, unofficial: {unofficial}")
+    return store.install(
+        cache_dir, output, name=program.name, version=version, origin="built", unofficial=True
+    )
+
+
+def explain(result: process.Finished, what: str) -> str:
+    """Why Go failed, in words that name the usual causes."""
+    reason = result.reason(4)
+    if "no space left on device" in result.stderr:
+        return (
+            f"{what}: the disk is full (free some space; the build then goes on where it stopped): {reason}"
+        )
+    if result.status == -9 or "signal: killed" in result.stderr:
+        return f"{what}: killed, most likely for lack of memory (linking needs about 2 GB): {reason}"
+    return f"{what}: {reason}"
+
+
+def require_space(scratch: Path, needed_gb: float) -> None:
+    """LabsError when a build cannot fit; what an earlier build left counts as done."""
+    free = shutil.disk_usage(scratch).free
+    if free >= needed_gb * GB:
+        return
+    there = sum(size_of(scratch / name) for name in ("gocache", "gomod"))
+    if free + there < needed_gb * GB:
+        raise LabsError(
+            f"a build needs about {needed_gb:.0f} GB under {scratch}: {there / GB:.1f} GB are there and "
+            f"{free / GB:.1f} GB are free",
+            fix="free some space, or set XDG_CACHE_HOME to a place that has it",
+        )

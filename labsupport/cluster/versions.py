@@ -1,0 +1,158 @@
+"""clusters/versions.toml as data: versions of components, where their releases are, how their programs are built."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from labsupport.errors import LabsError
+
+CLUSTERS = Path(__file__).resolve().parents[2] / "clusters"
+FILE = CLUSTERS / "versions.toml"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # uname's name to Go's
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return text
+
+
+Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Address = Annotated[str, Field(pattern=r"^https?://")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Component(_Strict):
+    """How the programs of one component are fetched, built and asked for their version; texts are templates."""
+
+    release: Address
+    checksum: Address
+    member: str | None = None
+    module: str
+    package: str
+    stamp: tuple[str, ...]
+    probe: tuple[str, ...]
+    version_pattern: Pattern
+    unofficial_pattern: Pattern
+
+
+class ProgramEntry(_Strict):
+    """A program's component, and in what it differs from it."""
+
+    component: str
+    probe: tuple[str, ...] | None = None
+    version_pattern: Pattern | None = None
+    unofficial_pattern: Pattern | None = None
+
+
+class GoSettings(_Strict):
+    """Building from Go modules: the least version of Go, disk in GB and minutes on 2 cores that a cold build takes."""
+
+    minimum: Version
+    requirements: str
+    space_gb: float = Field(gt=0)
+    cold_minutes: float = Field(gt=0)
+
+
+class Versions(_Strict):
+    """The whole file."""
+
+    versions: dict[str, Version]
+    components: dict[str, Component]
+    programs: dict[str, ProgramEntry]
+    go: GoSettings
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Versions:
+        for name, program in self.programs.items():
+            if program.component not in self.components:
+                raise ValueError(f"programs.{name}: no component {program.component!r}")
+        for name in self.components:
+            if name not in self.versions:
+                raise ValueError(f"components.{name}: no version of it in [versions]")
+        return self
+
+
+@dataclass(frozen=True)
+class Program:
+    """All that is known of one program on this machine's architecture, templates filled in."""
+
+    name: str
+    version: str
+    release: str
+    checksum: str
+    member: str | None
+    module: Path
+    package: str
+    stamp: tuple[str, ...]
+    probe: tuple[str, ...]
+    version_pattern: str
+    unofficial_pattern: str
+
+
+def parse(text: str, where: str = str(FILE)) -> Versions:
+    """Read the file's text. LabsError names each wrong entry."""
+    try:
+        return Versions.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise LabsError(f"{where} is not TOML: {error}", fix=f"git checkout -- {where}") from error
+    except ValidationError as error:
+        wrong = [f"  {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
+        raise LabsError("\n".join([f"{where} is wrong:", *wrong]), fix=f"git checkout -- {where}") from error
+
+
+@functools.cache
+def load(file: Path = FILE) -> Versions:
+    """Read and keep clusters/versions.toml. LabsError when it is missing or wrong."""
+    try:
+        text = file.read_text()
+    except OSError as error:
+        raise LabsError(f"cannot read {file}: {error.strerror}", fix=f"git checkout -- {file}") from error
+    return parse(text, str(file))
+
+
+def architecture(machine: str | None = None) -> str:
+    """Go's name of this machine's architecture (or of uname's name `machine`)."""
+    name = machine or platform.machine()
+    try:
+        return ARCHITECTURES[name]
+    except KeyError:
+        raise LabsError(f"no programs for {name}: only {', '.join(ARCHITECTURES)} are supported") from None
+
+
+def program(name: str, versions: Versions | None = None) -> Program:
+    """What is known of the program `name`; LabsError for a name that the list does not have."""
+    known = versions or load()
+    entry = known.programs.get(name)
+    if entry is None:
+        raise LabsError(f"no program {name!r} in {FILE}; it has {', '.join(known.programs)}")
+    component = known.components[entry.component]
+    version = known.versions[entry.component]
+    values = {"version": version, "minor": version.split(".")[1], "program": name, "arch": architecture()}
+    return Program(
+        name=name,
+        version=version,
+        release=component.release.format(**values),
+        checksum=component.checksum.format(**values),
+        member=component.member.format(**values) if component.member else None,
+        module=CLUSTERS / component.module,
+        package=component.package.format(**values),
+        stamp=tuple(setting.format(**values) for setting in component.stamp),
+        probe=entry.probe or component.probe,
+        version_pattern=entry.version_pattern or component.version_pattern,
+        unofficial_pattern=entry.unofficial_pattern or component.unofficial_pattern,
+    )
