@@ -27,9 +27,14 @@ def cache() -> Path:
     return private_directory(Path(platformdirs.user_cache_dir("labs")))
 
 
+def state_location() -> Path:
+    """Where `state()` is or will be; makes nothing, so that looking leaves no trace."""
+    return Path(platformdirs.user_state_dir("labs"))
+
+
 def state() -> Path:
     """Directory of clusters (one directory each under `clusters/`) and of JupyterLab's run files."""
-    return private_directory(Path(platformdirs.user_state_dir("labs")))
+    return private_directory(state_location())
 
 
 def data() -> Path:

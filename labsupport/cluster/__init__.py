@@ -1,0 +1,55 @@
+"""Clusters: one interface (`interface.Cluster`), several back ends.
+
+Programs inside the node import packages below this one with the standard library alone, so nothing is imported here
+until it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from labsupport.cluster.interface import Cluster
+
+__all__ = ["BACKENDS", "DEFAULT_NAME", "current", "get"]
+
+BACKENDS = ("embedded",)
+DEFAULT_NAME = "labs"
+
+
+def get(name: str = DEFAULT_NAME, backend: str | None = None) -> Cluster:
+    """The cluster of that name, whether it exists or not; a back end is needed only to make another kind than it is.
+
+    Raises LabsError for a bad name, an unknown back end, or a name that a cluster of another back end has.
+    """
+    from labsupport.cluster.directory import ClusterDirectory
+    from labsupport.errors import LabsError
+
+    recorded = ClusterDirectory(name).read_record().get("backend")
+    if backend and recorded and backend != recorded:
+        raise LabsError(
+            f"Cluster {name!r} exists and is of the back end {recorded!r}, not {backend!r}.",
+            fix=f"choose another --name, or remove it with `labs down --name {name}`",
+        )
+    wanted = backend or recorded or "embedded"
+    if wanted == "embedded":
+        from labsupport.cluster.embedded.backend import EmbeddedCluster
+
+        return EmbeddedCluster(name)
+    raise LabsError(f"There is no back end {wanted!r}.", fix=f"choose one of: {', '.join(BACKENDS)}")
+
+
+def current() -> Cluster:
+    """The cluster that notebooks and commands use when none is named: the default one, else the only one.
+
+    Raises LabsError where there are several and none of them is the default one.
+    """
+    from labsupport.cluster.directory import existing
+    from labsupport.errors import LabsError
+
+    names = existing()
+    if DEFAULT_NAME in names or not names:
+        return get(DEFAULT_NAME)
+    if len(names) == 1:
+        return get(names[0])
+    raise LabsError(f"There are several clusters: {', '.join(names)}.", fix="say which with --name")

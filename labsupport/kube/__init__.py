@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from labsupport.kube.client import Refused, Unreachable, connect, request
 from labsupport.kube.objects import Applied, apply, delete, get, list_objects, load
-from labsupport.kube.wait import Seen, Target, until, until_ready
+from labsupport.kube.wait import Seen, Target, ready, until, until_ready
 
 __all__ = [
     "Applied",
@@ -23,6 +23,7 @@ __all__ = [
     "get",
     "list_objects",
     "load",
+    "ready",
     "request",
     "until",
     "until_ready",

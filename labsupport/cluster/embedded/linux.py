@@ -137,7 +137,7 @@ def open_tree(source: str | os.PathLike[str]) -> int:
 
 
 def set_tree_attributes(tree: int, attributes: int, *, recursive: bool, propagation: int = 0) -> None:
-    """mount_setattr(2) on a tree of `open_tree`; `propagation` (MS_PRIVATE, MS_SLAVE ...) goes to all of it."""
+    """mount_setattr(2) on a tree of `open_tree`; `propagation` (MS_PRIVATE ...) goes to all of it."""
     for attrs, deep, spread in ((attributes, recursive, 0), (0, True, propagation)):
         if not attrs and not spread:
             continue

@@ -1,0 +1,182 @@
+"""The embedded back end: a real Kubernetes in one user namespace, on the machine of an ordinary user."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from labsupport import paths
+from labsupport.cluster.directory import ClusterDirectory
+from labsupport.cluster.embedded import holder, idmap, prepare
+from labsupport.cluster.interface import ClusterStatus, UpReport
+from labsupport.console import note, phase
+from labsupport.errors import LabsError
+
+MANIFESTS = (paths.CLUSTERS / "manifests/embedded", paths.CLUSTERS / "manifests/base")
+
+
+class EmbeddedCluster:
+    """One embedded cluster; see `interface.Cluster` for what its methods promise."""
+
+    backend = "embedded"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._directory = ClusterDirectory(name)
+        self._phases: list[tuple[str, float]] = []
+
+    @property
+    def directory(self) -> Path:
+        """Where its state is kept on the host."""
+        return self._directory.root
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self._directory.kubeconfig
+
+    def exists(self) -> bool:
+        """Whether there is any state of it."""
+        return self._directory.root.is_dir()
+
+    def up(self, *, rebuild: bool = False) -> UpReport:
+        """Make it, restart it or find it running, and return when it is ready.
+
+        Raises LabsError for everything a person can mend: no programs to be had, namespaces forbidden, a damaged store.
+        """
+        started = time.monotonic()
+        self._phases = []
+        with self._directory.locked("up"), ThreadPoolExecutor(1, "import") as importer:
+            # The client takes half a second to import: long before it is needed, beside what takes longer.
+            importer.submit(_import_client)
+            if rebuild:
+                holder.end(self._directory)
+                self._directory.remove()
+            known = self._directory.read_record()
+            held = holder.find(self._directory)
+            action = "found" if held else "restarted" if known.get("ready_once") else "created"
+            if held is None:
+                held = self._start(known)
+            with self._phase("API server"):
+                self._wait_for_api()
+            self._settle()
+        return UpReport(action, time.monotonic() - started, tuple(self._phases))
+
+    def down(self, *, keep: bool = False) -> None:
+        """End it; nothing of it stays unless `keep`."""
+        if not self.exists():
+            return
+        with self._directory.locked("down"):
+            with phase("Stopping the cluster"):
+                holder.end(self._directory)
+            for name in ("launcher.json", "control.sock"):
+                (self._directory.root / name).unlink(missing_ok=True)
+            if not keep:
+                with phase("Removing its data"):
+                    self._directory.remove()
+
+    def status(self) -> ClusterStatus:
+        """Look at the processes, the node and cluster DNS; changes nothing."""
+        from labsupport.cluster.embedded.inspect import status_of
+
+        return status_of(self._directory)
+
+    def kubectl(self) -> Path:
+        """The kubectl of the cluster's own version."""
+        from labsupport.cluster import binaries
+
+        return binaries.ensure(["kubectl"], cache_dir=paths.cache())["kubectl"].path
+
+    def url(self, service: str, namespace: str, port: int | None = None) -> str:
+        """An http URL on loopback that leads to a Service through kube-proxy's rules."""
+        from labsupport.cluster.embedded.services import service_target
+
+        if holder.find(self._directory) is None:
+            raise LabsError(f"Cluster {self.name!r} is not running.", fix="labs up")
+        target = service_target(self.kubeconfig, service, namespace, port)
+        return f"http://127.0.0.1:{holder.forward(self._directory, target)}"
+
+    def _start(self, known: dict[str, object]) -> holder.Held:
+        from labsupport.cluster import binaries, courseroot
+        from labsupport.cluster.images import compiled_catalogue
+
+        id_map = idmap.for_this_user()
+        cache = paths.cache()
+        with self._phase("Programs"):
+            programs = binaries.ensure([*prepare.PROGRAMS, "kubectl"], cache_dir=cache)
+        with self._phase("Course root"):
+            root = courseroot.ensure(cache, owner_base=id_map.owner_base)
+        with self._phase("Node files"):
+            self._directory.make()
+            if other := known.get("idmap"):
+                self._refuse_other_owner(str(other), id_map)
+            self._directory.update_record(backend=self.backend, idmap=id_map.kind)
+            renewed = prepare.write_node(self._directory, root.path, id_map, compiled_catalogue())
+            if renewed and known.get("ready_once"):
+                note(f"  certificates renewed: {', '.join(renewed)}")
+            port = int(str(known.get("port", 0)))
+            inside = {name: programs[name].path for name in prepare.PROGRAMS}
+            prepare.write_launch(self._directory, root.path, inside, id_map, port)
+        with self._phase("Node started"):
+            held = holder.start(self._directory)
+            if port and held.port != port:
+                note(f"  port {port} is taken by another program: the API server is now on {held.port}")
+            prepare.write_kubeconfig(self._directory, held.port)
+            self._directory.update_record(
+                port=held.port,
+                unofficial_build=any(program.unofficial for program in programs.values()),
+            )
+        return held
+
+    def _refuse_other_owner(self, recorded: str, id_map: idmap.IdMap) -> None:
+        if recorded != id_map.kind:
+            raise LabsError(
+                f"Cluster {self.name!r} was made by another user ({recorded} map of ids, now {id_map.kind}).",
+                fix=f"use it as that user, or make another one with --name, or `labs down --name {self.name}`",
+            )
+
+    def _wait_for_api(self) -> None:
+        from labsupport.cluster.embedded import readiness
+
+        with phase("Waiting for the API server") as progress:
+            readiness.wait_for_api(self._directory, progress.update)
+
+    def _settle(self) -> None:
+        """Apply the base manifests if they changed, and wait until the node and cluster DNS are ready."""
+        from labsupport import kube
+        from labsupport.cluster.embedded import readiness
+
+        # Also for a cluster that was found: an interrupted `up` may have left an old one or half of one.
+        held = holder.find(self._directory)
+        if held is None:
+            raise LabsError("The node ended while it started.", fix="labs up", anchor="node-ended")
+        prepare.write_kubeconfig(self._directory, held.port)
+        api = kube.connect(self.kubeconfig)
+        files = [path for directory in MANIFESTS for path in sorted(directory.glob("*.yaml"))]
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+        with self._phase("Base manifests"):
+            if self._directory.read_record().get("manifests") != digest:
+                kube.apply(api, [document for path in files for document in kube.load(path)])
+                self._directory.update_record(manifests=digest)
+        with self._phase("Node ready"), phase("Waiting for the node") as progress:
+            readiness.wait_for_node(api, self._directory, progress.update)
+        with self._phase("Cluster DNS"), phase("Waiting for cluster DNS") as progress:
+            readiness.wait_for_dns(self._directory, progress.update)
+        self._directory.update_record(ready_once=True)
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self._phases.append((name, round(time.monotonic() - started, 2)))
+
+
+def _import_client() -> None:
+    with suppress(ImportError):
+        import dns.query  # noqa: F401
+        import kubernetes.client
+        import kubernetes.config  # noqa: F401

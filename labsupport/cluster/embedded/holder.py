@@ -1,0 +1,174 @@
+"""The launcher process as the back end sees it: started, found again, spoken to, ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labsupport.cluster.directory import ClusterDirectory
+from labsupport.cluster.embedded.launcher import STOP_SECONDS, process_identity
+from labsupport.errors import LabsError
+
+START_SECONDS = 10.0
+POLL = 0.01  # seconds; the launcher reports by replacing a file
+
+
+@dataclass(frozen=True)
+class Held:
+    """A launcher that runs: its port on loopback and its processes (pids on the host)."""
+
+    port: int
+    launcher: int
+    keeper: int
+    init: int
+
+
+def find(directory: ClusterDirectory) -> Held | None:
+    """The running launcher of a cluster, or None. A pid that now belongs to another process does not count."""
+    report = _report(directory)
+    if report.get("phase") != "running" or not all(
+        _is_alive(report[key]) for key in ("launcher", "keeper", "init")
+    ):
+        return None
+    return Held(report["port"], *(report[key]["pid"] for key in ("launcher", "keeper", "init")))
+
+
+def start(directory: ClusterDirectory) -> Held:
+    """Start the launcher; returns when the node's pid 1 runs.
+
+    Raises LabsError with the host's refusal where the namespaces cannot be made.
+    """
+    end(directory)
+    (directory.root / "launcher.json").unlink(missing_ok=True)
+    with (directory.root / "launcher.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "labsupport.cluster.embedded.launcher", str(directory.root)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if held := find(directory):
+            process.returncode = 0  # it outlives us: keeps Popen from waiting for it
+            return held
+        ended = process.poll() is not None
+        if ended:
+            break
+        time.sleep(POLL)
+    error = _report(directory).get("error") or _tail(directory.root / "launcher.log")
+    end(directory)
+    raise LabsError(
+        f"The node's namespaces could not be made: {error}",
+        fix="`labs doctor` finds out what forbids it and gives the step that mends it",
+        anchor="user-namespaces",
+    )
+
+
+def end(directory: ClusterDirectory) -> None:
+    """End the launcher and with it everything in its namespaces; in order where it still can, else at once.
+
+    Returns when no process of it is left. Raises LabsError if one cannot be ended.
+    """
+    report = _report(directory)
+    processes = [report[key] for key in ("launcher", "keeper", "init") if key in report]
+    alive = [identity for identity in processes if _is_alive(identity)]
+    if not alive:
+        return
+    os.kill(alive[0]["pid"], signal.SIGTERM if alive[0] == processes[0] else signal.SIGKILL)
+    if not _wait_ended(alive, STOP_SECONDS + 5):
+        for identity in alive:
+            with suppress(ProcessLookupError):
+                if _is_alive(identity):
+                    os.kill(identity["pid"], signal.SIGKILL)
+        if not _wait_ended(alive, 5):
+            left = ", ".join(str(identity["pid"]) for identity in alive if _is_alive(identity))
+            raise LabsError(
+                f"Processes of the cluster cannot be ended: {left}.", fix="look at them with `ps`"
+            )
+
+
+def forward(directory: ClusterDirectory, target: str) -> int:
+    """A port on loopback that leads to `target` ("address:port" in the node) until the cluster goes down."""
+    with _connection(directory.root / "control.sock") as connection:
+        connection.sendall(json.dumps({"forward": target}).encode() + b"\n")
+        answer = json.loads(connection.makefile().readline() or "{}")
+    if "port" not in answer:
+        raise LabsError(f"No port could be opened for {target}: {answer.get('error', 'no answer')}")
+    return int(answer["port"])
+
+
+@contextmanager
+def connected(host_directory: Path, target: str) -> Iterator[socket.socket]:
+    """A stream to `target` in the node. Raises OSError with the node's reason."""
+    with _connection(host_directory / "api.sock") as connection:
+        connection.sendall(f"CONNECT {target}\n".encode())
+        answer = b""
+        while not answer.endswith(b"\n"):
+            byte = connection.recv(1)
+            if not byte:
+                break
+            answer += byte
+        if answer != b"OK\n":
+            raise OSError(answer.decode(errors="replace").strip() or "the node closed the connection")
+        yield connection
+
+
+@contextmanager
+def _connection(path: Path) -> Iterator[socket.socket]:
+    # Through the directory's descriptor: a socket's address takes 108 bytes, a path may be longer.
+    directory = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(f"/proc/self/fd/{directory}/{path.name}")
+            yield connection
+    finally:
+        os.close(directory)
+
+
+def _report(directory: ClusterDirectory) -> dict[str, Any]:
+    try:
+        report = json.loads((directory.root / "launcher.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def _is_alive(identity: dict[str, Any]) -> bool:
+    try:
+        return process_identity(identity["pid"]) == identity and not _is_zombie(identity["pid"])
+    except OSError:
+        return False
+
+
+def _is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def _wait_ended(identities: list[dict[str, Any]], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while any(_is_alive(identity) for identity in identities):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL)
+    return True
+
+
+def _tail(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip().splitlines()[-1]
+    except (OSError, IndexError):
+        return "it ended without a word"
