@@ -95,7 +95,7 @@ def _enter_own_control_group() -> None:
     """Move into a control group of our own where the host lets us.
 
     The node sees its own group as the root of all; a group that it shared with the learner's terminal would let a
-    privileged container end that terminal (cgroup.kill). Where we may not make a group, we may not write to ours either.
+    privileged container end that terminal (cgroup.kill). Where we may not make a group, ours is not writable either.
     """
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         number, _, path = line.split(":", 2)
