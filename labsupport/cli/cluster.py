@@ -8,6 +8,7 @@ import click
 
 from labsupport import cluster as clusters
 from labsupport.cli.options import BACKENDS, DEFAULT_NAME, emit, json_option, name_option
+from labsupport.cluster.interface import ClusterStatus
 from labsupport.errors import LabsError
 
 
@@ -70,7 +71,7 @@ def status_command(ctx: click.Context, name: str, as_json: bool) -> None:
     ctx.exit(0 if status.ready else 1)
 
 
-def describe(status: clusters.ClusterStatus) -> str:
+def describe(status: ClusterStatus) -> str:
     """A status as a person reads it."""
     state = "ready" if status.ready else "running, not ready" if status.running else "not running"
     lines = [f"Cluster {status.name!r} ({status.backend}): {state}"]

@@ -1,0 +1,75 @@
+"""What the doctor found out about this machine: plain records, without a judgement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the trial (trial.py): errno 0 means that it worked."""
+
+    name: str
+    errno: int
+    error: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The kernel's settings that forbid or limit user namespaces; None where this kernel has no such setting."""
+
+    max_user_namespaces: int | None = None
+    unprivileged_userns_clone: int | None = None  # Debian's older kernels
+    apparmor_restrict: int | None = None  # Ubuntu from 23.10 on
+    seccomp: int = 0  # mode in /proc/self/status; 2: a filter, as container runtimes install it
+    in_container: bool = False
+    masked_proc: bool = False  # something is mounted over parts of /proc, as container runtimes do
+
+
+@dataclass(frozen=True)
+class Place:
+    """A directory that we keep things in, or the nearest one of its parents that exists."""
+
+    path: str
+    kind: str  # file system type
+    free_gb: float
+    writable: bool
+    noexec: bool
+    owned: bool = True  # by the calling user
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A cluster with state on this machine."""
+
+    name: str
+    running: bool
+    half_made: bool  # state without a readable record: an interrupted `up` or `down`
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that the checks judge. Sizes in GB (10^9 bytes)."""
+
+    system: str
+    kernel: tuple[int, ...]
+    machine: str
+    python: tuple[int, ...]
+    root: bool
+    steps: tuple[Step, ...]
+    limits: Limits
+    control_groups: str  # "v2", "v1", "none"
+    control_group_controllers: tuple[str, ...]
+    memory_gb: float
+    state: Place
+    cache: Place
+    missing_programs: tuple[str, ...]  # of the cluster's, not in our cache
+    unofficial_programs: tuple[str, ...]
+    go: str  # version of a Go on PATH, "" if there is none
+    release_reachable: bool | None  # None: not asked, because nothing is missing
+    course_root: bool  # in our cache
+    apt: tuple[str, ...]  # of the programs that make a course root, those that are missing
+    clock: float  # seconds since 1970
+    newest_file: float  # modification time of clusters/versions.toml: the clock cannot be before it
+    loopback: str  # "" or why nothing can listen on 127.0.0.1
+    clusters: tuple[Leftover, ...] = field(default=())
