@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +41,7 @@ def size_of(path: Path) -> int:
     """Bytes that a file or tree takes on the disk (0 if it is not there); a file with several names counts once."""
     total = 0
     seen: set[tuple[int, int]] = set()
-    pending = [str(path)]
+    pending = [os.fspath(path)]  # texts and scandir: a build cache has a hundred thousand files
     while pending:
         current = pending.pop()
         try:
@@ -49,7 +50,7 @@ def size_of(path: Path) -> int:
                 continue
             seen.add((status.st_dev, status.st_ino))
             total += status.st_blocks * 512
-            if os.path.isdir(current) and not os.path.islink(current):
+            if stat.S_ISDIR(status.st_mode):
                 with os.scandir(current) as entries:
                     pending.extend(entry.path for entry in entries)
         except OSError:

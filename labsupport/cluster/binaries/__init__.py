@@ -15,7 +15,7 @@ import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = ["Binary", "Origin", "ensure", "variable"]
 
@@ -114,7 +114,7 @@ class _Ready:
 
         write_private(self._file, json.dumps({"key": self._key, "programs": entries}, indent=1))
 
-    def _entries(self) -> dict[str, dict[str, object]]:
+    def _entries(self) -> dict[str, dict[str, Any]]:
         try:
             content = json.loads(self._file.read_bytes())
             if content["key"] == self._key:

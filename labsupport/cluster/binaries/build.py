@@ -48,13 +48,16 @@ def build(
             part = [program for program in programs if program.module == module]
             try:
                 count.expect(dependencies(go, module, [p.package for p in part], environment, count))
-                for program in part:
-                    binary = build_one(go, program, cache_dir, environment, count)
-                    built[program.name] = binary
             except BuildFailed as error:
                 for program in part:
-                    if program.name not in built:
-                        tried[program.name].append(f"build: {error}")
+                    tried[program.name].append(f"build: {error}")
+        for program in programs:
+            if not count.expects(program.package):
+                continue
+            try:
+                built[program.name] = build_one(go, program, cache_dir, environment, count)
+            except BuildFailed as error:
+                tried[program.name].append(f"build: {error}")
     return built
 
 
@@ -76,6 +79,10 @@ class Progress:
     def expect(self, dependencies: Mapping[str, frozenset[str]]) -> None:
         """Packages (with those they need) that are going to be built."""
         self._dependencies |= dependencies
+
+    def expects(self, package: str) -> bool:
+        """Whether `expect` was told of this program's package."""
+        return package in self._dependencies
 
     def begin(self, program: str) -> None:
         """Name what is built now."""

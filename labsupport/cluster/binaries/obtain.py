@@ -39,7 +39,7 @@ def obtain(
         if missing:
             from . import release  # with `requests`, which takes as long to import as all of the above
 
-            found |= release.fetch(missing, cache_dir, tried)
+            found |= release.obtain(missing, cache_dir, tried, environ)
             missing = [program for program in programs if program.name not in found]
         if missing:
             from . import build

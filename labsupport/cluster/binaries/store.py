@@ -1,4 +1,4 @@
-"""Programs in our cache: bin/<name>-<version>-<digest12>/<name>, and beside it <name>.json that says where it came from.
+"""Programs in our cache: bin/<name>-<version>-<digest12>/<name>, and beside it <name>.json: where it came from.
 
 The directory's name is given last, so what has a name is complete.
 """

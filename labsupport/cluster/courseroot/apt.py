@@ -21,7 +21,10 @@ from labsupport.errors import LabsError
 from labsupport.paths import private_directory, write_private
 
 NEEDED = ("apt-get", "apt-cache", "apt-config", "dpkg-deb", "tar")
-ELSEWHERE = "use a machine with Debian's or Ubuntu's apt, or an offline bundle (labs up --bundle DIR), or kind (labs up --backend kind)"
+ELSEWHERE = (
+    "use a machine that has apt (Debian, Ubuntu), or an offline bundle (labs up --bundle DIR), "
+    "or Docker with kind (labs up --backend kind)"
+)
 ANCHOR = "course-root"
 
 
@@ -92,8 +95,7 @@ def _configuration(apt: Apt) -> str:
         "APT::Architectures": apt.architecture,
         "APT::Install-Recommends": "false",
         "APT::Get::Assume-Yes": "true",
-        "APT::Sandbox::User": "root",  # that is: do not change to user _apt, who cannot enter a private
-        directory
+        "APT::Sandbox::User": "root",  # no change to user _apt, who cannot enter a private directory
         "Debug::NoLocking": "true",  # its locks are for root; ours is around the whole
     }
     return "\n".join([*lines, *(f'{key} "{value}";' for key, value in settings.items()), ""])
