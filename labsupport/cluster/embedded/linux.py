@@ -66,7 +66,6 @@ _MOVE_MOUNT: Final = 429
 _MOUNT_SETATTR: Final = 442
 _OPEN_TREE_CLONE: Final = 1
 _MOVE_MOUNT_F_EMPTY_PATH: Final = 4
-_AT_EMPTY_PATH: Final = 0x1000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -134,24 +133,6 @@ def open_tree(source: str | os.PathLike[str]) -> int:
         ctypes.c_long(_OPEN_TREE), ctypes.c_int(AT_FDCWD), _bytes(source), ctypes.c_uint(flags)
     )
     return _check(result, f"open_tree {source}")
-
-
-def set_tree_attributes(tree: int, attributes: int, *, recursive: bool, propagation: int = 0) -> None:
-    """mount_setattr(2) on a tree of `open_tree`; `propagation` (MS_PRIVATE ...) goes to all of it."""
-    for attrs, deep, spread in ((attributes, recursive, 0), (0, True, propagation)):
-        if not attrs and not spread:
-            continue
-        record = struct.pack("QQQQ", attrs, 0, spread, 0)
-        flags = _AT_EMPTY_PATH | (AT_RECURSIVE if deep else 0)
-        result = _libc.syscall(
-            ctypes.c_long(_MOUNT_SETATTR),
-            ctypes.c_int(tree),
-            b"",
-            ctypes.c_uint(flags),
-            record,
-            ctypes.c_size_t(len(record)),
-        )
-        _check(result, f"mount_setattr of a detached tree (attributes {attrs:#x}, propagation {spread:#x})")
 
 
 def move_mount(tree: int, target: str | os.PathLike[str]) -> None:

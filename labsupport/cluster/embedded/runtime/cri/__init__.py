@@ -1,0 +1,1 @@
+"""Generated protocol buffer messages of the Container Runtime Interface, version v1."""

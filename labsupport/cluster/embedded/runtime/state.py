@@ -1,0 +1,135 @@
+"""The runtime's state as one value, and how it follows what the shim reports."""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from labsupport.cluster.embedded.runtime.config import Config
+from labsupport.cluster.embedded.runtime.cri import api_pb2 as cri
+from labsupport.cluster.embedded.runtime.images import Images
+from labsupport.cluster.embedded.runtime.network import AddressPool
+from labsupport.cluster.embedded.runtime.shim_client import ShimClient
+from labsupport.cluster.embedded.runtime.store import (
+    Container,
+    Sandbox,
+    Table,
+    decode_container,
+    decode_sandbox,
+)
+from labsupport.cluster.embedded.runtime.users import Accounts
+from labsupport.cluster.embedded.runtime.users import read as read_accounts
+
+# What other runtimes report for a container whose end nobody saw.
+UNKNOWN_END = 255
+
+
+@dataclass
+class Runtime:
+    """Everything a CRI call may need. `lock` guards changes of a container's state."""
+
+    config: Config
+    sandboxes: Table[Sandbox]
+    containers: Table[Container]
+    images: Images
+    pool: AddressPool
+    accounts: Accounts
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    watchers: list[queue.SimpleQueue[tuple[str, int]]] = field(default_factory=list)
+    shim: ShimClient = field(init=False)
+
+    def containers_of(self, sandbox_id: str) -> list[Container]:
+        """The containers of a sandbox, oldest first."""
+        return [container for container in self.containers if container.sandbox_id == sandbox_id]
+
+    def announce(self, container_id: str, event: int) -> None:
+        """Tell who listens to GetContainerEvents (`event` is a cri.ContainerEventType)."""
+        for watcher in list(self.watchers):
+            watcher.put((container_id, event))
+
+    # What the shim reports
+
+    def on_exit(self, container_id: str, exit_code: int, finished_at: int) -> None:
+        """A container's main process has ended."""
+        container = self.containers.get(container_id)
+        if container is None:
+            return
+        with self.lock:
+            if container.state == cri.CONTAINER_EXITED:
+                return
+            container.started_at = container.started_at or finished_at
+            self.mark_ended(container, exit_code, "Completed" if exit_code == 0 else "Error", finished_at)
+
+    def mark_ended(self, container: Container, exit_code: int, reason: str, finished_at: int = 0) -> None:
+        """Record an end and wake who waits for it."""
+        with self.lock:
+            container.state = cri.CONTAINER_EXITED
+            container.exit_code, container.reason = exit_code, reason
+            container.finished_at = finished_at or time.time_ns()
+            if self.containers.get(container.id):  # else removed meanwhile
+                self.containers.save(container)
+        container.ended.set()
+        self.announce(container.id, cri.CONTAINER_STOPPED_EVENT)
+
+    def on_connect(self, state: dict[str, Any]) -> None:
+        """A shim is there: take over what it runs, and record as ended what it does not know.
+
+        After a restart of this server the shim still has everything. After a restart of the shim or of the node
+        the containers are gone; sandboxes without pinned namespaces, or without the holder of their shared PID
+        namespace, are not ready any more, so that the kubelet makes new ones.
+        """
+        running = state["containers"]
+        for container in self.containers:
+            known = running.get(container.id)
+            if container.state == cri.CONTAINER_RUNNING:
+                if known is None:
+                    self.mark_ended(container, UNKNOWN_END, "Unknown")
+                elif known["exit_code"] is not None:
+                    self.on_exit(container.id, known["exit_code"], known["finished_at"])
+            elif container.state == cri.CONTAINER_CREATED and known and known["exit_code"] is None:
+                # The server ended between the start and its record.
+                with self.lock:
+                    container.state, container.pid = cri.CONTAINER_RUNNING, known["pid"]
+                    container.started_at = container.started_at or time.time_ns()
+                    self.containers.save(container)
+        for sandbox in self.sandboxes:
+            pinned = (self.config.sandbox_run(sandbox.id) / "uts").exists()
+            held = sandbox.namespaces.pid != cri.POD or sandbox.id in state["holders"]
+            if sandbox.ready and not (pinned and held):
+                sandbox.ready = False
+                self.pool.give_back(sandbox.address)
+                self.sandboxes.save(sandbox)
+
+
+def load(config: Config) -> Runtime:
+    """Read the state from disk and connect to the shim."""
+    for directory in (config.state, config.run):
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o700)
+    sandboxes = Table(config.state / "sandboxes", decode_sandbox)
+    containers = Table(config.state / "containers", decode_container)
+    addressed = [sandbox for sandbox in sandboxes if sandbox.address]
+    runtime = Runtime(
+        config=config,
+        sandboxes=sandboxes,
+        containers=containers,
+        images=Images(config.catalogue, config.state / "pulled.json"),
+        pool=AddressPool(
+            config.pod_cidr,
+            used=[sandbox.address for sandbox in addressed if sandbox.ready],
+            last=addressed[-1].address if addressed else "",
+        ),
+        accounts=read_accounts(config.course_root),
+    )
+    runtime.shim = ShimClient(config.shim_socket, runtime.on_exit, runtime.on_connect)
+    runtime.shim.start()
+    return runtime
+
+
+def new_id() -> str:
+    """An id as other runtimes make them: 64 hexadecimal digits."""
+    return secrets.token_hex(32)
