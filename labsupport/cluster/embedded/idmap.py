@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 # Above the ranges that useradd hands out (subordinate ids end at 600,100,000) and above those of systemd-nspawn.
 ROOT_ID_BASE = 2_000_000_000
@@ -41,6 +42,13 @@ class IdMap:
 
 def for_this_user() -> IdMap:
     """The map that the calling user can have without installing anything."""
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and covers(Path("/proc/self/uid_map").read_text(), ROOT_ID_BASE, ROOT_ID_COUNT):
         return IdMap("range", ROOT_ID_BASE, ROOT_ID_BASE, ROOT_ID_COUNT)
+    # Also for a root that is none on the machine itself: in a rootless container it has few ids to give.
     return IdMap("single", os.geteuid(), os.getegid(), 1)
+
+
+def covers(uid_map: str, first: int, count: int) -> bool:
+    """Whether a uid_map's lines hold all `count` ids from `first` on."""
+    lines = [tuple(int(number) for number in line.split()) for line in uid_map.splitlines()]
+    return any(inside <= first and first + count <= inside + length for inside, _, length in lines)

@@ -1,0 +1,78 @@
+"""`labs down` leaves no process, mount, namespace, device or file, also of a cluster with Pods and volumes in it."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from labsupport.cluster import get
+from labsupport.cluster.interface import Cluster
+
+from .machine import snapshot
+from .pods import pod, start
+
+CLAIM = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {"name": "data"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+}
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "state"
+    path.mkdir()
+    monkeypatch.setenv("XDG_STATE_HOME", str(path))
+    return path
+
+
+def fill(cluster: Cluster) -> None:
+    """Pods that write everywhere they may, with directories that nobody may search."""
+
+    def kubectl(*arguments: str, input: str = "") -> None:
+        program = [str(cluster.kubectl()), "--kubeconfig", str(cluster.kubeconfig)]
+        subprocess.run([*program, *arguments], input=input, text=True, check=True, capture_output=True)
+
+    writes = "mkdir -p /data/closed /closed && touch /data/closed/f /closed/f && chmod 0 /data/closed /closed; exec sleep 1000"
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+    container = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+    start(
+        kubectl,
+        "default",
+        CLAIM,
+        pod("filler", command=["sh", "-c", writes], volumes=volumes, container=container),
+    )
+    start(kubectl, "default", pod("user", securityContext={"runAsUser": 1234, "fsGroup": 99}))
+
+
+@pytest.mark.parametrize("kept_first", [False, True])
+def test_nothing_is_left(state: Path, kept_first: bool) -> None:
+    before = snapshot(state, Path("/tmp/hostpath_pv"))
+    cluster = get("teardown")
+    cluster.up()
+    try:
+        fill(cluster)
+        assert snapshot(state).processes > before.processes
+        if kept_first:
+            cluster.down(keep=True)
+            kept = snapshot(state)
+            assert (kept.processes, kept.mounts, kept.namespaces) == (
+                before.processes,
+                before.mounts,
+                before.namespaces,
+            )
+            assert len(kept.files) > len(before.files)
+    finally:
+        cluster.down()
+    after = snapshot(state, Path("/tmp/hostpath_pv"))
+    for field in fields(before):
+        assert getattr(after, field.name) == getattr(before, field.name), field.name
+
+
+def test_down_without_a_cluster_is_quiet(state: Path) -> None:
+    get("teardown").down()
+    assert list(state.iterdir()) == []
