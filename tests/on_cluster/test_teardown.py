@@ -37,7 +37,8 @@ def fill(cluster: Cluster) -> None:
         program = [str(cluster.kubectl()), "--kubeconfig", str(cluster.kubeconfig)]
         subprocess.run([*program, *arguments], input=input, text=True, check=True, capture_output=True)
 
-    writes = "mkdir -p /data/closed /closed && touch /data/closed/f /closed/f && chmod 0 /data/closed /closed; exec sleep 1000"
+    closed = "/data/closed /closed"
+    writes = f"mkdir -p {closed} && touch /data/closed/f /closed/f && chmod 0 {closed}; exec sleep 1000"
     volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
     container = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
     start(
