@@ -88,7 +88,7 @@ def read_catalogue(path: Path = CATALOGUE) -> Catalogue:
     return catalogue
 
 
-def compile_entry(entry: Entry, defaults: Defaults) -> dict[str, Any]:
+def compile_entry(name: str, entry: Entry, defaults: Defaults) -> dict[str, Any]:
     """One image as the node's runtime reads it, with the digest that serves as its id."""
     env = {**defaults.env, **entry.env}
     binds = [{"source": f"{PROGRAMS}/{name}", "target": target} for name, target in entry.programs.items()]
@@ -105,7 +105,8 @@ def compile_entry(entry: Entry, defaults: Defaults) -> dict[str, Any]:
         "aliases": entry.aliases,
         "size": NOMINAL_SIZE,
     }
-    content = json.dumps(compiled, sort_keys=True).encode()
+    # The name is part of it: two names for equal content stay two images.
+    content = json.dumps([name, compiled], sort_keys=True).encode()
     return {**compiled, "digest": f"sha256:{hashlib.sha256(content).hexdigest()}"}
 
 
@@ -114,7 +115,8 @@ def compiled_catalogue(path: Path = CATALOGUE) -> dict[str, Any]:
     catalogue = read_catalogue(path)
     return {
         "images": {
-            name: compile_entry(entry, catalogue.defaults) for name, entry in sorted(catalogue.images.items())
+            name: compile_entry(name, entry, catalogue.defaults)
+            for name, entry in sorted(catalogue.images.items())
         }
     }
 
@@ -128,7 +130,7 @@ def listing(path: Path = CATALOGUE) -> list[dict[str, Any]]:
             "about": entry.about,
             "run": entry.entrypoint + entry.command,
             "user": entry.user,
-            "id": compile_entry(entry, catalogue.defaults)["digest"],
+            "id": compile_entry(name, entry, catalogue.defaults)["digest"],
         }
         for name, entry in sorted(catalogue.images.items())
     ]

@@ -9,6 +9,7 @@ same one at most every half minute.
 from __future__ import annotations
 
 import concurrent.futures
+import operator
 import queue
 import sys
 import time
@@ -32,6 +33,8 @@ VERSION = "1.0.0"
 _THREADS = 64  # StopContainer and ExecSync wait in theirs
 _MAX_MESSAGE = 16 << 20  # bytes, as the kubelet's own limit
 _REPEAT = 30.0
+
+_SERIALIZE = operator.methodcaller("SerializeToString")
 
 Call = Callable[[Any], Message]
 
@@ -186,11 +189,11 @@ def services(runtime: Runtime, table: dict[str, Call]) -> list[grpc.GenericRpcHa
             parse = message_factory.GetMessageClass(method.input_type).FromString
             if method.name == "GetContainerEvents":
                 methods[method.name] = grpc.unary_stream_rpc_method_handler(
-                    lambda _, context: events(runtime, context), parse, Message.SerializeToString
+                    lambda _, context: events(runtime, context), parse, _SERIALIZE
                 )
             elif method.name in table:
                 methods[method.name] = grpc.unary_unary_rpc_method_handler(
-                    handler(method.name, table[method.name], log), parse, Message.SerializeToString
+                    handler(method.name, table[method.name], log), parse, _SERIALIZE
                 )
         result.append(grpc.method_handlers_generic_handler(service.full_name, methods))
     return result
