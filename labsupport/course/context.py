@@ -1,0 +1,265 @@
+"""The object `lab` of the notebooks, and the same abilities for the command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labsupport import kube
+from labsupport.course import exercise as engine
+from labsupport.course.authoring import solution_of
+from labsupport.course.manifest import Lab, find_exercise, find_lab
+from labsupport.course.progress import Progress
+from labsupport.course.verdict import WORDS, Verdict
+from labsupport.course.views import Note, Table
+from labsupport.course.widgets import Checked
+from labsupport.course.world import World, empty, namespace_of, start
+from labsupport.draw.theme import Picture
+from labsupport.errors import LabsError
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+KUBECONFIG = "LABS_KUBECONFIG"  # set for the kernels by whoever starts JupyterLab
+SILENCE = 3.0  # seconds without progress that nobody minds
+EXPECT = "LABS_EXPECT"  # notyet or pass: turns each check into an assertion (tests of the notebooks)
+
+
+def kubeconfig() -> Path:
+    """The kubeconfig of the learner's cluster. Errors: LabsError if there is no cluster."""
+    if path := os.environ.get(KUBECONFIG):
+        return Path(path)
+    from labsupport.cluster import current
+
+    return current().kubeconfig
+
+
+class Context:
+    """A learner's session: which lab is open, the connection to the cluster, the record of progress."""
+
+    def __init__(self, answers: Mapping[str, Any] | None = None, store: Progress | None = None) -> None:
+        """`answers` are the learner's names (default: those of the notebook); `store` keeps the progress."""
+        self._answers = answers
+        self._given_store = store
+        self._lab: Lab | None = None
+        self._api: ApiClient | None = None
+        _short_errors_in_notebooks()
+
+    @property
+    def _progress_store(self) -> Progress:
+        if self._given_store is None:
+            self._given_store = Progress()
+        return self._given_store
+
+    def at(self, api: ApiClient, lab: Lab) -> Context:
+        """This session with lab `lab` open on the cluster behind `api`, whatever else is configured."""
+        self._api, self._lab = api, lab
+        return self
+
+    # --- the lab's place in the cluster
+
+    @property
+    def api(self) -> ApiClient:
+        """The connection to the cluster: an ApiClient of the official Python client."""
+        if self._api is None:
+            self._api = kube.connect(kubeconfig())
+        return self._api
+
+    @property
+    def world(self) -> World:
+        """The open lab on the cluster."""
+        if self._lab is None:
+            raise LabsError(
+                "No lab is open.", fix='lab.start("00"), or lab.resume("00") to go on without a reset'
+            )
+        return World(self.api, self._lab)
+
+    @property
+    def namespace(self) -> str:
+        """The open lab's own namespace."""
+        return self.world.namespace
+
+    def name(self, suffix: str) -> str:
+        """A name for a cluster-scoped object that no other lab uses."""
+        return self.world.name(suffix)
+
+    def start(self, lab: str, at: str = "") -> Note:
+        """Bring lab `lab` to its start, or to the start of exercise `at`; what was in its namespace goes."""
+        self._lab = find_lab(lab)
+        removed = start(self.world, at, progress=_patient_voice())
+        text = f"Your namespace is `{self.namespace}`."
+        text += f" Removed: {', '.join(removed)}." if removed else " It was empty."
+        text += (
+            f'\nRunning this again resets the lab. After a restart of the kernel, `lab.resume("{self._lab.id}")` '
+            "goes on without a reset."
+        )
+        return Note(text, f"Lab {self._lab.id} is at its start" + (f" for {at}" if at else ""))
+
+    def resume(self, lab: str) -> Note:
+        """Go on with lab `lab` as it is."""
+        self._lab = find_lab(lab)
+        if kube.get(self.api, "v1", "Namespace", self.namespace) is None:
+            return self.start(lab)
+        return Note(f"Your namespace is `{self.namespace}`, as you left it.", f"Lab {self._lab.id} goes on")
+
+    def reset(self) -> Note:
+        """Bring the open lab back to its start."""
+        return self.start(self.world.lab.id)
+
+    def clean(self) -> list[str]:
+        """Delete everything in the open lab's namespace; returns what it was."""
+        return empty(self.world, progress=_patient_voice())
+
+    # --- exercises
+
+    def verdict(self, exercise: str) -> Verdict:
+        """Check an exercise and record the attempt. Raises only for an id that does not exist."""
+        self._lab, found = find_exercise(exercise)
+        return engine.run(
+            self._lab,
+            found,
+            connect=lambda: self.api,
+            answers=self._names(),
+            progress=_patient_voice(),
+            store=self._progress_store,
+        )
+
+    def check(self, exercise: str) -> Checked:
+        """Check an exercise; a notebook shows the verdict with buttons to check again and to take a hint."""
+        verdict = self.verdict(exercise)
+        wanted = os.environ.get(EXPECT, "")
+        if wanted and verdict.verdict.replace("_", "") != wanted.replace("_", ""):
+            raise AssertionError(f"wanted {wanted}\n{verdict}")
+        return Checked(verdict, lambda: self.verdict(exercise), lambda: self.hint(exercise))
+
+    def hint(self, exercise: str) -> Note:
+        """The next hint of three, and those before it."""
+        lab, found = find_exercise(exercise)
+        namespace = namespace_of(lab)
+        level = self._progress_store.take_hint(exercise, len(found.hints))
+        lines = [
+            f"{number}. {hint.strip().replace('{namespace}', namespace)}"
+            for number, hint in enumerate(found.hints[:level], 1)
+        ]
+        return Note("\n".join(lines), f"Hint {level} of {len(found.hints)} for {exercise}")
+
+    def solution(self, exercise: str) -> Note:
+        """One way to solve an exercise and why: after a pass, or after three failed checks."""
+        lab, found = find_exercise(exercise)
+        record = self._progress_store.record(exercise)
+        missing = engine.FAILURES_BEFORE_SOLUTION - record.failed_in_a_row
+        if record.last != "pass" and missing > 0:
+            return Note(
+                f"It opens after a pass, or after {missing} more failed check{'s' if missing > 1 else ''}. "
+                f'Until then `lab.hint("{exercise}")` helps, one step at a time.',
+                f"The solution of {exercise} is not open yet",
+            )
+        return Note(found.explanation.strip(), f"One solution of {exercise}", solution_of(lab, exercise))
+
+    def progress(self) -> Table:
+        """What is solved, what is open, with attempts and hints."""
+        from labsupport.course.manifest import labs
+
+        rows = []
+        for lab in labs():
+            for exercise in lab.exercises:
+                record = self._progress_store.record(exercise.id)
+                state = WORDS[record.last] if record.last else "Open"
+                hints = f"{record.hint_level} of {len(exercise.hints)}"
+                rows.append((lab.title, exercise.id, exercise.title, state, str(record.attempts), hints))
+        return Table("Your progress", ("Lab", "Exercise", "Title", "State", "Checks", "Hints"), rows)
+
+    # --- tools for the notebooks
+
+    def read(self, file: str) -> str:
+        """The text of one of the lab's own files, for instance a manifest."""
+        return (self.world.lab.directory / file).read_text(encoding="utf-8")
+
+    def apply(self, manifest: str) -> Note:
+        """Apply YAML to the lab's namespace, as `kubectl apply --server-side` does; says what the server
+        stored.
+        """
+        if not isinstance(manifest, str):
+            return Note("Nothing was applied: `lab.apply` takes a text with YAML, between triple quotes.")
+        documents = kube.objects.parse(manifest)
+        if not documents:
+            return Note("Nothing was applied: there is no YAML yet.")
+        applied = kube.apply(self.api, documents, namespace=self.namespace)
+        lines = [
+            f"{each.kind} {each.name}" + (f" in {each.namespace}" if each.namespace else "")
+            for each in applied
+        ]
+        return Note("Applied: " + "; ".join(lines) + ".")
+
+    def follow(self, manifest: str, title: str = "From apply to a running Pod") -> Picture:
+        """Apply YAML and draw who wrote what until it was ready."""
+        from labsupport.course.observe import follow
+        from labsupport.draw.timeline import timeline
+
+        return timeline(follow(self.api, self.namespace, kube.objects.parse(manifest)), title=title)
+
+    def components(self) -> Picture:
+        """The programs that this cluster is made of, with their memory."""
+        from labsupport.cluster import current
+        from labsupport.draw.bars import Bar, bars
+
+        status = current().status()
+        items = [
+            Bar(
+                component.name,
+                component.pss_mb,
+                component.state
+                if component.restarts == 0
+                else f"{component.state}, restarted {component.restarts} times",
+            )
+            for component in status.components
+        ]
+        kind = f"{status.backend} cluster {status.name!r}" + (
+            " (unofficial build)" if status.unofficial_build else ""
+        )
+        return bars(items, title=f"Memory of the {kind}", unit="MB")
+
+    def _names(self) -> Mapping[str, Any]:
+        if self._answers is not None:
+            return self._answers
+        shell = _shell()
+        return shell.user_ns if shell is not None else {}
+
+
+def _shell() -> Any:
+    """The running IPython shell, or None; IPython is not imported for the question."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
+
+
+def _patient_voice() -> Callable[[str], None]:
+    """Progress for a person: silent while things are quick, then a line every few seconds."""
+    last = time.monotonic()
+
+    def say(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= SILENCE:
+            last = time.monotonic()
+            print(f"  {text}", file=sys.stderr, flush=True)
+
+    return say
+
+
+def _short_errors_in_notebooks() -> None:
+    """Show a LabsError in a notebook as its own words: a traceback through our code helps nobody."""
+    shell = _shell()
+    if shell is None:
+        return
+
+    def show(
+        shell: Any, kind: type[BaseException], value: BaseException, trace: Any, tb_offset: Any = None
+    ) -> list[str]:
+        lines = str(value).splitlines()
+        print("\n".join(lines), file=sys.stderr)
+        return lines
+
+    shell.set_custom_exc((LabsError,), show)
