@@ -1,16 +1,15 @@
-"""Python packages into a directory, from a requirements file with digests: by uv where it is, else by pip.
+"""Python packages into a directory, from a requirements file with digests.
 
-Both are run as their user would run them, so index, proxy and certificate settings hold.
+By the uv that made the project's environment (bootstrap.py finds it or fetches it by pip), with the user's index,
+proxy and certificate settings.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import shutil
 import sys
 from pathlib import Path
 
+from labsupport import bootstrap
 from labsupport.cluster import process
 from labsupport.errors import LabsError
 
@@ -18,65 +17,31 @@ from labsupport.errors import LabsError
 def install(requirements: Path, target: Path, *, python_version: str, machine: str) -> None:
     """Install wheels for CPython `python_version` on Linux `machine` (uname's name) into `target`.
 
-    Each must match a digest in `requirements`; nothing is built. LabsError names what was tried and what it
-    said.
+    Each must match a digest in `requirements`; nothing is built from source. LabsError says what uv said.
     """
+    try:
+        uv = bootstrap.find_uv()
+    except SystemExit as error:  # bootstrap.py is a program of its own, and this is how it reports
+        raise LabsError(str(error)) from None
     target.mkdir(parents=True, exist_ok=True)
-    tried = []
-    for name, command in commands(requirements, target, python_version, machine):
-        result = process.run(command, env=os.environ | {"LC_ALL": "C.UTF-8"})
-        if result.ok:
-            return
-        tried.append(f"{name}: {result.reason(6)}")
-    reasons = "\n".join(f"  - {reason}" for reason in tried or ["neither uv nor pip is here"])
-    raise LabsError(
-        f"cannot install the Python packages of {requirements}\n{reasons}",
-        fix="check the network and the settings of uv or pip, then try again",
+    result = process.run(
+        command(uv, requirements, target, python_version, machine),
+        env=bootstrap.environment() | bootstrap.index_settings() | {"UV_LINK_MODE": "copy"},
     )
+    if not result.ok:
+        raise LabsError(
+            f"cannot install the Python packages of {requirements}: {result.reason(6)}",
+            fix="check the network and the settings of uv or pip (index, proxy, certificates), then try again",
+        )
+    (target / ".lock").unlink(missing_ok=True)  # uv's own, writable for all
 
 
-def commands(
-    requirements: Path, target: Path, python_version: str, machine: str
-) -> list[tuple[str, list[str]]]:
-    """The installers of this machine, best first, with the command of each."""
-    rest = [
-        "--no-deps",
-        "--require-hashes",
-        "--only-binary",
-        ":all:",
-        "--target",
-        str(target),
-        "-r",
-        str(requirements),
+def command(uv: Path, requirements: Path, target: Path, python_version: str, machine: str) -> list[str]:
+    """The command that installs; the interpreter named is only asked what it is, nothing goes into it."""
+    return [
+        *(str(uv), "pip", "install", "--quiet", "--python", sys.executable),
+        # Wheels for the course root's Python, not for the one that runs this.
+        *("--python-version", python_version, "--python-platform", f"{machine}-manylinux_2_28"),
+        *("--no-deps", "--require-hashes", "--only-binary", ":all:"),
+        *("--target", str(target), "-r", str(requirements)),
     ]
-    found = []
-    uv = shutil.which("uv")
-    if uv is not None:
-        platform = f"{machine}-manylinux_2_28"
-        found.append(
-            (
-                "uv",
-                [
-                    *(uv, "pip", "install", "--quiet", "--no-config", "--python", sys.executable),
-                    *("--python-version", python_version, "--python-platform", platform),
-                    *("--link-mode", "copy", *rest),
-                ],
-            )
-        )
-    pip = [sys.executable, "-m", "pip"] if importlib.util.find_spec("pip") else None
-    if pip is None and (other := shutil.which("pip3")):
-        pip = [other]
-    if pip is not None:
-        platforms = [f"manylinux_2_28_{machine}", f"manylinux_2_17_{machine}", f"manylinux2014_{machine}"]
-        found.append(
-            (
-                "pip",
-                [
-                    *(*pip, "install", "--quiet", "--disable-pip-version-check", "--no-compile", "--upgrade"),
-                    *("--python-version", python_version, "--implementation", "cp"),
-                    *(f"--platform={platform}" for platform in platforms),
-                    *rest,
-                ],
-            )
-        )
-    return found

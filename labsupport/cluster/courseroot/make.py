@@ -74,7 +74,6 @@ def _make_in(temporary: Path, cache_dir: Path, description: Description, owner_b
             python_version=python.removeprefix("python"),
             machine=platform.machine(),
         )
-        (root / "opt/labs/site/.lock").unlink(missing_ok=True)  # uv's own, writable for all
         finish.check_python(root, python)
         progress.update("byte code")
         finish.compile_python(root, python)
