@@ -12,12 +12,19 @@ import click
 # with `_command` behind it.
 COMMANDS = {
     "up": ("cluster", "Bring the cluster up."),
+    "notebook": ("course", "Open JupyterLab on your copy of a lab."),
     "down": ("cluster", "Take the cluster down."),
     "status": ("cluster", "Say how the cluster is."),
     "doctor": ("doctor", "Find out whether this machine can run a cluster."),
     "kubectl": ("cluster", "Run kubectl on the cluster."),
     "url": ("cluster", "Print a local URL that leads to a Service."),
     "report": ("report", "Make one redacted archive for asking help."),
+    "start": ("course", "Bring a lab to its start, or reset it."),
+    "check": ("course", "Check an exercise."),
+    "hint": ("course", "Show the next hint for an exercise."),
+    "solution": ("course", "Show one way to solve an exercise."),
+    "progress": ("course", "Show what is solved and what is open."),
+    "build": ("authoring", "Generate the notebooks from their sources."),
     "bench": ("bench", "Measure the cluster."),
 }
 

@@ -23,7 +23,7 @@ def bench_command() -> None:
 @json_option
 def cluster_command(runs: int, as_json: bool) -> None:
     """Times of up, restart and ready Pods, memory, idle CPU; on a cluster of its own, not on yours."""
-    from labsupport.cluster import bench
+    from labsupport.cluster.bench import describe, measure
 
-    result = bench.measure(runs)
-    emit(result.as_dict(), as_json=as_json, human=bench.describe(result))
+    result = measure(runs)
+    emit(result.as_dict(), as_json=as_json, human=describe(result))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from labsupport.cli.options import emit, json_option, name_option
-from labsupport.cluster import report
+from labsupport.cluster.report import make
 
 
 @click.command("report")
@@ -21,7 +21,7 @@ def report_command(name: str, output: Path | None, as_json: bool) -> None:
 
     Look into it before you send it to anyone.
     """
-    made = report.make(name, output)
+    made = make(name, output)
     counts = f"{len(made.files)} files, {made.replacements} places redacted"
     human = f"{made.path}\n{counts}; look into it before you send it."
     data = {"path": str(made.path), "files": list(made.files), "replacements": made.replacements}

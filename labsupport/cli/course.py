@@ -1,0 +1,118 @@
+"""`labs notebook`, `start`, `check`, `hint`, `solution`, `progress`: the learner's abilities."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from labsupport.cli.options import emit, json_option, name_option
+
+
+@click.command("notebook")
+@click.argument("lab", default="00")
+@click.option("--fresh", is_flag=True, help="A fresh copy beside the one you have.")
+@click.option("--no-browser", is_flag=True, help="Print the address only.")
+@name_option
+@click.pass_context
+def notebook_command(ctx: click.Context, lab: str, fresh: bool, no_browser: bool, name: str) -> None:
+    """Open JupyterLab on your own copy of a lab (default: 00), with the cluster up.
+
+    Your copies are in work/. They are made once and never overwritten. Ctrl-C ends JupyterLab, not the cluster.
+    """
+    from labsupport import cluster as clusters
+    from labsupport.console import note
+    from labsupport.course import jupyter
+    from labsupport.course.manifest import find_lab
+    from labsupport.course.notebook import WORK, open_copy
+
+    found = find_lab(lab)  # before the cluster: a mistyped id should be told at once
+    cluster = clusters.get(name)
+    cluster.up()
+    copy = open_copy(found, fresh=fresh)
+    note(f"  {copy.message}")
+    ctx.exit(jupyter.run(copy.path, WORK, cluster.kubeconfig, browser=not no_browser))
+
+
+def use(name: str) -> None:
+    """Let the course work on the cluster of that name."""
+    from labsupport import cluster as clusters
+    from labsupport.course.context import KUBECONFIG
+
+    # In a terminal that JupyterLab opened, the notebook's cluster is meant; elsewhere the option.
+    os.environ.setdefault(KUBECONFIG, str(clusters.get(name).kubeconfig))
+
+
+@click.command("start")
+@click.argument("lab")
+@click.option("--at", "exercise", default="", metavar="EXERCISE", help="The start of this exercise.")
+@name_option
+@json_option
+def start_command(lab: str, exercise: str, name: str, as_json: bool) -> None:
+    """Bring a lab's namespace to its start; what was in it goes. Also the way to reset a lab."""
+    from labsupport.course.context import Context
+
+    use(name)
+    context = Context(answers={})
+    note = context.start(lab, exercise)
+    data = {"lab": lab, "at": exercise, "namespace": context.namespace, "text": note.text}
+    emit(data, as_json=as_json, human=str(note))
+
+
+@click.command("check")
+@click.argument("exercise")
+@name_option
+@json_option
+@click.pass_context
+def check_command(ctx: click.Context, exercise: str, name: str, as_json: bool) -> None:
+    """Check an exercise on the cluster. Exit status 0 only for a pass.
+
+    What an exercise asks of a notebook's own variables or functions is checked in the notebook.
+    """
+    from labsupport.course.context import Context
+
+    use(name)
+    verdict = Context(answers={}).verdict(exercise)
+    emit(verdict.as_dict(), as_json=as_json, human=str(verdict))
+    ctx.exit(0 if verdict else 1)
+
+
+@click.command("hint")
+@click.argument("exercise")
+@json_option
+def hint_command(exercise: str, as_json: bool) -> None:
+    """The next hint for an exercise, and those before it."""
+    from labsupport.course.context import Context
+
+    note = Context(answers={}).hint(exercise)
+    data = {"exercise": exercise, "title": note.title, "text": note.text}
+    emit(data, as_json=as_json, human=str(note))
+
+
+@click.command("solution")
+@click.argument("exercise")
+@json_option
+def solution_command(exercise: str, as_json: bool) -> None:
+    """One way to solve an exercise and why; open after a pass or three failed checks."""
+    from labsupport.course.context import Context
+
+    note = Context(answers={}).solution(exercise)
+    data = {"exercise": exercise, "title": note.title, "text": note.text, "code": note.code}
+    emit(data, as_json=as_json, human=str(note))
+
+
+@click.command("progress")
+@json_option
+def progress_command(as_json: bool) -> None:
+    """What is solved, what is open, with attempts and hints."""
+    from dataclasses import asdict
+
+    from labsupport.course.context import Context
+    from labsupport.course.manifest import labs
+    from labsupport.course.progress import Progress
+
+    store = Progress()
+    records = [
+        {"lab": lab.id, **asdict(store.record(exercise.id))} for lab in labs() for exercise in lab.exercises
+    ]
+    emit({"exercises": records}, as_json=as_json, human=str(Context(answers={}, store=store).progress()))
