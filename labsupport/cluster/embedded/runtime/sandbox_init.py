@@ -82,12 +82,18 @@ def _apply_sysctls(sysctls: dict[str, str]) -> None:
             raise OSError(error.errno, f"sysctl {name}={value}: {error.strerror}") from error
 
 
-def hold_pid_namespace() -> None:
-    """Be pid 1 of a PID namespace that the containers of a Pod share: reap what is left to it, for ever."""
-    linux.set_name("pause")
+def hold_pid_namespace(course_root: str, stage: str) -> None:
+    """Become pid 1 of a PID namespace that the containers of a Pod share; never returns, raises OSError.
+
+    It reaps what is left to it and does nothing else. It gets a root of its own, since a container with the right
+    to trace processes can look into the root of every process of its PID namespace.
+    """
     os.setsid()
-    os.closerange(0, 1024)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel then reaps orphans by itself
+    linux.unshare(linux.CLONE_NEWNS)
+    linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
+    linux.mount(course_root, stage, None, linux.MS_BIND)
+    linux.make_readonly(stage)
+    linux.enter_root(stage)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel then reaps orphans by itself, also after exec
     linux.die_with_parent(signal.SIGKILL)
-    while True:
-        signal.pause()
+    os.execve("/usr/bin/sleep", ["/pause", "infinity"], {})

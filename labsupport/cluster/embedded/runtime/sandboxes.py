@@ -66,6 +66,8 @@ def specification(runtime: Runtime, sandbox: Sandbox) -> spec.SandboxSpec:
         sysctls=sysctls,
         own_ipc=sandbox.namespaces.ipc != cri.NODE,
         shared_pid=sandbox.namespaces.pid == cri.POD,
+        course_root=str(runtime.config.course_root),
+        stage=str(runtime.config.run / "stage"),
     )
 
 

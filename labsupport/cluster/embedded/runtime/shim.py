@@ -138,20 +138,25 @@ class Shim:
 
         def done(error: str) -> None:
             os.waitpid(pid, 0)
-            if not error and wanted.shared_pid:
-                self.hold(wanted)
-            reply({"error": error} if error else {})
+            if error:
+                reply({"error": error})
+            elif wanted.shared_pid:
+                self.hold(wanted, reply)
+            else:
+                reply({})
 
         self.watch_start(status, lambda _: None, done)
 
-    def hold(self, wanted: spec.SandboxSpec) -> None:
+    def hold(self, wanted: spec.SandboxSpec, reply: Reply) -> None:
         """Start the first process of a shared PID namespace and pin the namespace."""
-        holder, status = self.forker.fork(lambda _: sandbox_init.hold_pid_namespace(), NEW)
-        status.close()
+        holder, status = self.forker.fork(
+            lambda _: sandbox_init.hold_pid_namespace(wanted.course_root, wanted.stage), NEW
+        )
         self.holders[wanted.id] = holder
         pin = Path(wanted.directory) / "pid"
         pin.touch()
         linux.mount(f"/proc/{holder}/ns/pid", pin, None, linux.MS_BIND)
+        self.watch_start(status, lambda _: None, lambda error: reply({"error": error} if error else {}))
 
     def end_sandbox(self, request: Message, reply: Reply) -> None:
         """End the holder of a shared PID namespace, and so every process in it."""

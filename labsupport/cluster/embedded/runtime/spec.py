@@ -102,6 +102,8 @@ class SandboxSpec:
     sysctls: dict[str, str] = field(default_factory=dict)
     own_ipc: bool = True
     shared_pid: bool = False
+    course_root: str = "/opt/course-root"
+    stage: str = "/run/labs/stage"
 
 
 def to_json(spec: ContainerSpec | ExecSpec | SandboxSpec) -> dict[str, Any]:
