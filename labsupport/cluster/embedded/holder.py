@@ -111,9 +111,10 @@ def forward(directory: ClusterDirectory, target: str) -> int:
 
 
 @contextmanager
-def connected(host_directory: Path, target: str) -> Iterator[socket.socket]:
-    """A stream to `target` in the node. Raises OSError with the node's reason."""
+def connected(host_directory: Path, target: str, timeout: float = 5.0) -> Iterator[socket.socket]:
+    """A stream to `target` in the node, within `timeout` seconds. Raises OSError with the node's reason."""
     with _connection(host_directory / "api.sock") as connection:
+        connection.settimeout(timeout)
         connection.sendall(f"CONNECT {target}\n".encode())
         answer = b""
         while not answer.endswith(b"\n"):
