@@ -23,3 +23,7 @@ class LabsError(Exception):
         if self.anchor:
             lines.append(f"More: clusters/README.md#{self.anchor}")
         return "\n".join(lines)
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: a walk through our code helps no reader of a notebook."""
+        return str(self).splitlines()

@@ -47,7 +47,6 @@ class Context:
         self._given_store = store
         self._lab: Lab | None = None
         self._api: ApiClient | None = None
-        _short_errors_in_notebooks()
 
     @property
     def _progress_store(self) -> Progress:
@@ -247,19 +246,3 @@ def _patient_voice() -> Callable[[str], None]:
             print(f"  {text}", file=sys.stderr, flush=True)
 
     return say
-
-
-def _short_errors_in_notebooks() -> None:
-    """Show a LabsError in a notebook as its own words: a traceback through our code helps nobody."""
-    shell = _shell()
-    if shell is None:
-        return
-
-    def show(
-        shell: Any, kind: type[BaseException], value: BaseException, trace: Any, tb_offset: Any = None
-    ) -> list[str]:
-        lines = str(value).splitlines()
-        print("\n".join(lines), file=sys.stderr)
-        return lines
-
-    shell.set_custom_exc((LabsError,), show)
