@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,9 +114,9 @@ def _set_stage(sources: Sources) -> None:
     descriptors = {name: os.open(source, os.O_PATH | os.O_CLOEXEC) for name, (source, _) in bound.items()}
     linux.mount("tmpfs", STAGE, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=0755")
     (STAGE / "root").mkdir()
-    for name, (source, read_only) in bound.items():
+    for name, (_, read_only) in bound.items():
         target = STAGE / name
-        if source.is_dir():
+        if stat.S_ISDIR(os.fstat(descriptors[name]).st_mode):
             target.mkdir(parents=True)
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
