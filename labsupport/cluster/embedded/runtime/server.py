@@ -169,7 +169,8 @@ def handler(method: str, call: Call, log: ErrorLog) -> Callable[[Any, grpc.Servi
         try:
             return call(request)
         except Fault as fault:
-            log.add(method, fault)
+            if fault.code != grpc.StatusCode.NOT_FOUND or method == "PullImage":  # the rest is daily business
+                log.add(method, fault)
             context.abort(fault.code, str(fault))
         except Exception as error:
             log.add(method, error)

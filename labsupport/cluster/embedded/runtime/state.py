@@ -87,6 +87,7 @@ class Runtime:
             known = running.get(container.id)
             if container.state == cri.CONTAINER_RUNNING:
                 if known is None:
+                    container.message = "the node or its container monitor was restarted"
                     self.mark_ended(container, UNKNOWN_END, "Unknown")
                 elif known["exit_code"] is not None:
                     self.on_exit(container.id, known["exit_code"], known["finished_at"])
