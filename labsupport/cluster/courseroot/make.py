@@ -63,7 +63,7 @@ def _make_in(temporary: Path, cache_dir: Path, description: Description, owner_b
     downloads = cache_dir / "downloads" / "debs"
     with phase("course root: Debian packages") as progress:
         packages, deviations = collect(description, cache_dir, downloads, progress)
-        unpack(packages, root, description.drop, progress)
+        unpack(packages, root, description.drop, progress, keep_owners=owner_base is not None)
     with phase("course root: configuration and Python packages") as progress:
         finish.configure(root, description)
         python = finish.python_of(root)
@@ -174,11 +174,17 @@ def _wrong(packages: list[Package], description: Description) -> list[Package]:
     return wrong
 
 
-def unpack(packages: list[Package], root: Path, drop: tuple[str, ...], progress: Phase) -> None:
-    """Unpack the packages' files, without those that match `drop`, into a tree with merged /usr."""
+def unpack(
+    packages: list[Package], root: Path, drop: tuple[str, ...], progress: Phase, *, keep_owners: bool
+) -> None:
+    """Unpack the packages' files, without those that match `drop`, into a tree with merged /usr.
+
+    `keep_owners`: give files the ids that the packages name, which needs a root that has those ids.
+    """
     root.mkdir()
     finish.merge_usr(root)
     options = ["--extract", "--preserve-permissions", "--keep-directory-symlink", "--delay-directory-restore"]
+    options.append("--same-owner" if keep_owners else "--no-same-owner")
     for number, package in enumerate(packages, 1):
         progress.update(f"unpacking {number} of {len(packages)}")
         source = process.start(["dpkg-deb", "--fsys-tarfile", package.file], stderr=None)
