@@ -18,6 +18,8 @@ COMMANDS = {
     "doctor": ("doctor", "Find out whether this machine can run a cluster."),
     "kubectl": ("cluster", "Run kubectl on the cluster."),
     "url": ("cluster", "Print a local URL that leads to a Service."),
+    "images": ("cache", "List the images that a cluster has."),
+    "cache": ("cache", "Show what the cache holds; remove what is not needed."),
     "report": ("report", "Make one redacted archive for asking help."),
     "start": ("course", "Bring a lab to its start, or reset it."),
     "check": ("course", "Check an exercise."),
@@ -25,6 +27,7 @@ COMMANDS = {
     "solution": ("course", "Show one way to solve an exercise."),
     "progress": ("course", "Show what is solved and what is open."),
     "build": ("authoring", "Generate the notebooks from their sources."),
+    "content": ("authoring", "Prove the exercises of a lab on the cluster."),
     "bench": ("bench", "Measure the cluster."),
 }
 

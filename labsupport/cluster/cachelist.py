@@ -1,0 +1,75 @@
+"""What the cache holds, what of it is needed, and how to give the rest back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from labsupport.cluster import courseroot, directory, versions
+from labsupport.cluster.cachedir import locked, remove_tree, size_of
+from labsupport.cluster.embedded import idmap
+from labsupport.errors import LabsError
+
+LOCKS = ("bin/lock", "course-root/lock")  # held by whoever fills these directories
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing in the cache. `needed`: the next `up`, or a cluster that there is, uses it."""
+
+    path: Path
+    what: str
+    size: int  # bytes on the disk
+    needed: bool
+
+
+def contents(cache: Path) -> list[Item]:
+    """Everything in the cache directory that has a size."""
+    return [Item(path, what, size_of(path), needed) for path, what, needed in _known(cache) if path.is_dir()]
+
+
+def prune(cache: Path) -> list[Item]:
+    """Remove what is not needed and return it; waits for a run that is filling the cache."""
+    with ExitStack() as stack:
+        for name in LOCKS:
+            if (cache / name).parent.is_dir():
+                stack.enter_context(locked(cache / name))
+        removed = [item for item in contents(cache) if not item.needed]
+        for item in removed:
+            remove_tree(item.path)
+    return removed
+
+
+def _known(cache: Path) -> Iterator[tuple[Path, str, bool]]:
+    known = versions.load()
+    # The end of the name is a digest: a program of the right version is needed, however it came here.
+    current = tuple(f"{name}-{versions.program(name, known).version}-" for name in known.programs)
+    for path in sorted((cache / "bin").glob("*-*")):
+        yield path, "program", path.name.startswith(current)
+    roots = {_root_of_this_user(cache), *_roots_in_use()}
+    for path in sorted((cache / "course-root").glob("[!.]*")):
+        yield path, "course root", path in roots
+    for path in sorted((cache / "uv").glob("[!.]*")):
+        yield path, "environment maker", True
+    yield cache / "build", "scratch of builds", False
+    yield cache / "downloads", "downloads", False
+
+
+def _root_of_this_user(cache: Path) -> Path | None:
+    try:
+        return cache / "course-root" / courseroot.digest(courseroot.load(), idmap.for_this_user().owner_base)
+    except LabsError:
+        return None  # none is made for this machine
+
+
+def _roots_in_use() -> Iterator[Path]:
+    """The course roots on which clusters run or would be restarted."""
+    for name in directory.existing():
+        try:
+            settings = json.loads((directory.ClusterDirectory(name).root / "launch.json").read_text())
+            yield Path(settings["course_root"]).parent
+        except (OSError, ValueError, KeyError):
+            continue  # never started
