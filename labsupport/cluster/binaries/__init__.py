@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Binary", "Origin", "ensure", "recorded", "variable"]
+__all__ = ["Binary", "Origin", "ensure", "variable"]
 
 Origin = Literal["explicit", "cache", "path", "release", "built"]
 _VERSIONS = Path(__file__).resolve().parents[3] / "clusters" / "versions.toml"
@@ -71,12 +71,6 @@ def ensure(
     return {name: found[name] for name in wanted}
 
 
-def recorded(cache_dir: Path) -> dict[str, Path]:
-    """Where the programs are that the next `ensure` would return without a further look."""
-    ready = _Ready(cache_dir)
-    return {name: binary.path for name, binary in ready.read(ready.names()).items()}
-
-
 def signature(path: Path) -> list[int]:
     """What changes when a file is replaced or written: size, modification time (ns), inode. OSError if it is gone."""
     status = path.stat()
@@ -119,10 +113,6 @@ class _Ready:
         from labsupport.paths import write_private
 
         write_private(self._file, json.dumps({"key": self._key, "programs": entries}, indent=1))
-
-    def names(self) -> list[str]:
-        """The programs that are recorded."""
-        return list(self._entries())
 
     def _entries(self) -> dict[str, dict[str, Any]]:
         try:
