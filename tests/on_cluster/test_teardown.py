@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,10 @@ import pytest
 from labsupport.cluster import get
 from labsupport.cluster.interface import Cluster
 
-from .machine import snapshot
+from .machine import Belongings, belongings, left_of, surroundings
 from .pods import pod, start
 
+NOTHING = Belongings(frozenset(), frozenset())
 CLAIM = {
     "apiVersion": "v1",
     "kind": "PersistentVolumeClaim",
@@ -52,26 +53,26 @@ def fill(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("kept_first", [False, True])
 def test_nothing_is_left(state: Path, kept_first: bool) -> None:
-    before = snapshot(state, Path("/tmp/hostpath_pv"))
+    volumes = Path("/tmp/hostpath_pv")
+    before = surroundings(state, volumes)
     cluster = get("teardown")
     cluster.up()
     try:
         fill(cluster)
-        assert snapshot(state).processes > before.processes
+        launcher = json.loads((cluster.directory / "launcher.json").read_text())["launcher"]["pid"]
+        had = belongings(launcher)
+        assert len(had.processes) > 10
+        assert {"user", "mnt", "pid", "net", "uts", "ipc", "cgroup"} <= {
+            name.split(":")[0] for name in had.namespaces
+        }
         if kept_first:
             cluster.down(keep=True)
-            kept = snapshot(state)
-            assert (kept.processes, kept.mounts, kept.namespaces) == (
-                before.processes,
-                before.mounts,
-                before.namespaces,
-            )
-            assert len(kept.files) > len(before.files)
+            assert left_of(had) == NOTHING
+            assert (cluster.directory / "node/var/lib/etcd").is_dir()
     finally:
         cluster.down()
-    after = snapshot(state, Path("/tmp/hostpath_pv"))
-    for field in fields(before):
-        assert getattr(after, field.name) == getattr(before, field.name), field.name
+    assert left_of(had) == NOTHING
+    assert surroundings(state, volumes) == before
 
 
 def test_down_without_a_cluster_is_quiet(state: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -50,24 +51,26 @@ def start(directory: ClusterDirectory) -> Held:
     """
     end(directory)
     (directory.root / "launcher.json").unlink(missing_ok=True)
-    with (directory.root / "launcher.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "labsupport.cluster.embedded.launcher", str(directory.root)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            start_new_session=True,
-        )
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if held := find(directory):
-            process.returncode = 0  # it outlives us: keeps Popen from waiting for it
-            return held
-        ended = process.poll() is not None
-        if ended:
-            break
-        time.sleep(POLL)
+    told, tell = os.pipe()
+    with (directory.root / "launcher.log").open("ab") as log, os.fdopen(told, "rb") as reported:
+        try:
+            # It forks and goes on as nobody's child: who calls this may live longer than the cluster.
+            subprocess.run(
+                [sys.executable, "-m", "labsupport.cluster.embedded.launcher", str(directory.root), str(tell)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+                pass_fds=(tell,),
+                check=False,
+            )
+        finally:
+            os.close(tell)
+        # Readable when the launcher has reported, or has ended.
+        select.select([reported], [], [], START_SECONDS)
+    if held := find(directory):
+        return held
     error = _report(directory).get("error") or _tail(directory.root / "launcher.log")
     end(directory)
     raise LabsError(

@@ -1,8 +1,9 @@
 """The one process of a cluster on the host: it holds the namespaces and passes connections into them.
 
-Started by the back end as `python -m labsupport.cluster.embedded.launcher DIRECTORY`; it reads `launch.json` there and
-reports in `launcher.json`. When it ends, however it ends, the kernel ends everything in the namespaces (parent death
-signals down to pid 1 of the node). SIGTERM ends it in order.
+Started by the back end as `python -m labsupport.cluster.embedded.launcher DIRECTORY FD`; it goes on in the background,
+reads `launch.json` there, reports in `launcher.json`, and writes one byte to FD when it has reported first. When it
+ends, however it ends, the kernel ends everything in the namespaces (parent death signals down to pid 1 of the node).
+SIGTERM ends it in order.
 
 Commands come over `control.sock` (only the owner can reach it): one JSON line, one JSON line back.
 """
@@ -139,9 +140,9 @@ def _keep(id_map: IdMap, sources: noderoot.Sources, launcher: int, to_parent: in
 class Launcher:
     """Passes connections, answers commands, and ends with its node."""
 
-    def __init__(self, directory: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, directory: Path, settings: dict[str, Any], tell: int) -> None:
         self.directory = directory
-        self.settings = settings
+        self.tell = tell
         self.socket = Path(settings["host"]) / "api.sock"
         self.forwards: dict[str, int] = {}
         self.servers: list[asyncio.Server] = []
@@ -153,6 +154,11 @@ class Launcher:
         with os.fdopen(descriptor, "w") as file:
             json.dump(content, file)
         temporary.replace(self.directory / "launcher.json")
+        if self.tell >= 0:
+            with contextlib.suppress(BrokenPipeError):  # who started us was interrupted
+                os.write(self.tell, b".")
+            os.close(self.tell)
+            self.tell = -1
 
     async def pass_on(self, target: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection from the host to `target` in the node."""
@@ -226,10 +232,14 @@ class Launcher:
 
 def main() -> int:
     """Start the node that launch.json describes and stay until it has ended."""
-    directory = Path(sys.argv[1])
+    directory, tell = Path(sys.argv[1]), int(sys.argv[2])
+    if os.fork():
+        os._exit(0)
+    os.set_inheritable(tell, False)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     settings = json.loads((directory / "launch.json").read_text())
     linux.set_name("labs-launcher")
-    launcher = Launcher(directory, settings)
+    launcher = Launcher(directory, settings, tell)
     sources = noderoot.Sources(
         course_root=Path(settings["course_root"]),
         package=Path(settings["package"]),
