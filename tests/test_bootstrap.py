@@ -163,9 +163,7 @@ def test_groups_are_not_forgotten(places: Path, monkeypatch: pytest.MonkeyPatch)
     assert bootstrap.is_current(["browser", "dev"])
 
 
-def test_sync_runs_uv_from_the_lock_with_this_python(
-    places: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sync_runs_uv_from_the_lock_with_this_python(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = places / "log"
     uv = program(
         places / "uv", f'echo "$@" > {log}; echo "$UV_PYTHON_DOWNLOADS:$PYTHONDONTWRITEBYTECODE" >> {log}'
