@@ -24,7 +24,10 @@ from labsupport.errors import LabsError
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
+    from labsupport.cluster.interface import Cluster
+
 KUBECONFIG = "LABS_KUBECONFIG"  # set for the kernels by whoever starts JupyterLab
+CLUSTER = "LABS_CLUSTER"  # the name of the cluster, likewise
 SILENCE = 3.0  # seconds without progress that nobody minds
 EXPECT = "LABS_EXPECT"  # notyet or pass: turns each check into an assertion (tests of the notebooks)
 
@@ -33,9 +36,15 @@ def kubeconfig() -> Path:
     """The kubeconfig of the learner's cluster. Errors: LabsError if there is no cluster."""
     if path := os.environ.get(KUBECONFIG):
         return Path(path)
-    from labsupport.cluster import current
+    return cluster().kubeconfig
 
-    return current().kubeconfig
+
+def cluster() -> Cluster:
+    """The learner's cluster: the one that LABS_CLUSTER names, else the current one."""
+    from labsupport.cluster import current, get
+
+    name = os.environ.get(CLUSTER)
+    return get(name) if name else current()
 
 
 class Context:
@@ -203,10 +212,9 @@ class Context:
 
     def components(self) -> Picture:
         """The programs that this cluster is made of, with their memory."""
-        from labsupport.cluster import current
         from labsupport.draw.bars import Bar, bars
 
-        status = current().status()
+        status = cluster().status()
         items = [
             Bar(
                 component.name,

@@ -50,12 +50,13 @@ class Server:
 
 @contextmanager
 def serve(
-    root: Path, kubeconfig: Path, *, state: Path | None = None, for_tests: bool = False
+    root: Path, kubeconfig: Path, *, cluster: str = "", state: Path | None = None, for_tests: bool = False
 ) -> Iterator[Server]:
     """Run JupyterLab over the files below `root` while the block runs; it ends with the block, kernels
     included.
 
-    `kubeconfig` is given to the kernels. `for_tests` lets a browser test reach the page's application object.
+    `kubeconfig` and the name `cluster` are given to the kernels. `for_tests` lets a browser test reach the
+    page's application object.
     Errors: LabsError with the end of the log if it does not start.
     """
     home = paths.private_directory((state or paths.state() / "jupyter") / secrets.token_hex(4))
@@ -71,7 +72,8 @@ def serve(
             child = process.start(
                 [sys.executable, "-m", "jupyterlab"],
                 cwd=root,
-                env=_environment(home, sockets, settings, kubeconfig),
+                env=_environment(home, sockets, settings, kubeconfig)
+                | ({"LABS_CLUSTER": cluster} if cluster else {}),
                 stdout=output.fileno(),
                 stderr=output.fileno(),
             )
@@ -85,12 +87,12 @@ def serve(
         shutil.rmtree(home, ignore_errors=True)
 
 
-def run(notebook: Path, root: Path, kubeconfig: Path, *, browser: bool = True) -> int:
+def run(notebook: Path, root: Path, kubeconfig: Path, *, cluster: str = "", browser: bool = True) -> int:
     """Serve `notebook` in the foreground until Ctrl-C or until JupyterLab is shut down from its menu.
 
     The address, which holds the token, is printed to stderr and opened in a browser where there is a display.
     """
-    with serve(root, kubeconfig) as server:
+    with serve(root, kubeconfig, cluster=cluster) as server:
         url = server.url(notebook, root)
         print(
             f"\n  JupyterLab: {url}\n  Ctrl-C here ends it; your notebooks are saved in {root}\n",

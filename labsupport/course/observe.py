@@ -11,10 +11,12 @@ import queue
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
 from labsupport.draw.timeline import Moment
+from labsupport.errors import LabsError
 from labsupport.kube.client import stream
 from labsupport.kube.objects import Object, resource
 from labsupport.kube.wait import ready
@@ -36,6 +38,8 @@ def follow(
     arrivals: queue.Queue[Arrival] = queue.Queue()
     stop = threading.Event()
     began = threading.Barrier(len(KINDS) + 1)
+    for document in documents:  # asked now, so that the apply is one request
+        resource(api, document["apiVersion"], document["kind"])
     threads = [
         threading.Thread(
             target=_watch, args=(api, api_version, kind, namespace, arrivals, stop, began), daemon=True
@@ -85,18 +89,24 @@ def _watch(
     """
     path = resource(api, api_version, kind).path(namespace)
     version = kube.request(api, "GET", path)["metadata"]["resourceVersion"]
-    try:
-        began.wait(timeout=10)
-    except threading.BrokenBarrierError:
-        return
+    first = True
+
+    def opened() -> None:
+        if first:
+            began.wait(timeout=10)  # the story begins when all watches are open
+
     while not stop.is_set():
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": "1"}
-        for event in stream(api, path, query=query, timeout=5):
-            if event["type"] == "ERROR":
-                return
-            version = event["object"]["metadata"]["resourceVersion"]
-            each = {"apiVersion": api_version, "kind": kind, **event["object"]}
-            arrivals.put((time.monotonic(), event["type"], each))
+        try:
+            for event in stream(api, path, query=query, timeout=5, opened=opened):
+                if event["type"] == "ERROR":
+                    return
+                version = event["object"]["metadata"]["resourceVersion"]
+                each = {"apiVersion": api_version, "kind": kind, **event["object"]}
+                arrivals.put((time.monotonic(), event["type"], each))
+        except (LabsError, threading.BrokenBarrierError):
+            return
+        first = False
 
 
 def moments(arrivals: Sequence[Arrival], started: float) -> list[Moment]:
@@ -118,7 +128,8 @@ def moments(arrivals: Sequence[Arrival], started: float) -> list[Moment]:
         for who, what in _tell(change, before.get(uid), each):
             told.append(Moment(round(max(0.0, at - started), 3), who, what))
         before[uid] = each
-    return told
+    began = next((moment.at for moment in told if moment.lane == "you"), 0.0)
+    return [replace(moment, at=round(max(0.0, moment.at - began), 3)) for moment in told]
 
 
 def _tell(change: str, before: Object | None, now: Object) -> list[tuple[str, str]]:

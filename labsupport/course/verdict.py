@@ -46,7 +46,7 @@ class Verdict:
 
     def __str__(self) -> str:
         """The text form."""
-        head = f"{WORDS[self.verdict]}: {self.exercise} ({self.diagnostic}, {self.seconds:.1f} s)"
+        head = f"{WORDS[self.verdict]}: {self._name()} ({self._duration()})"
         return "\n".join([head, *(f"  {name}: {value}" for name, value in self._rows())])
 
     def __repr__(self) -> str:
@@ -71,12 +71,20 @@ class Verdict:
             f"border-left:6px solid {colour};border-radius:4px;padding:8px 14px;margin:4px 0;color:{theme.TEXT};"
             f'font-family:{theme.FONT};line-height:1.45;max-width:860px">'
             f'<div style="padding-bottom:4px"><strong style="font-size:1.1em">{WORDS[self.verdict]}</strong> '
-            f'<span style="color:{theme.MUTED}">{escape(self.exercise)} &middot; {escape(self.diagnostic)} &middot; '
-            f"{self.seconds:.1f} s</span></div>{rows}</div>"
+            f'<span style="color:{theme.MUTED}">{escape(self._name())} &middot; '
+            f"{self._duration()}</span></div>{rows}</div>"
         )
 
     def _repr_html_(self) -> str:
         return self.html()
+
+    def _name(self) -> str:
+        """The exercise and what was found; most diagnostics begin with the exercise's id already."""
+        found = self.diagnostic.removeprefix(f"{self.exercise}/")
+        return self.exercise if found == "ok" else f"{self.exercise}/{found}"
+
+    def _duration(self) -> str:
+        return "less than 0.1 s" if self.seconds < 0.1 else f"{self.seconds:.1f} s"
 
     def _rows(self) -> list[tuple[str, str]]:
         rows = [

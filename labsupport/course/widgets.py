@@ -57,10 +57,8 @@ class Checked:
             description="Check", tooltip="Check this exercise again", button_style="primary"
         )
         hint = widgets.Button(description="Hint", tooltip="Show the next of three hints")
-        note = widgets.HTML(
-            f'<span style="color:{theme.MUTED};font-size:0.9em">After a restart of the kernel, run this cell '
-            "again: the buttons then have nobody who answers them.</span>"
-        )
+        restart = "Run this cell again after a restart of the kernel."
+        note = widgets.HTML(f'<span style="color:{theme.MUTED};font-size:0.9em">{restart}</span>')
         # A click on a button while its work goes on is queued by the kernel, and would run it twice.
         again.on_click(_guarded(again, hints, lambda: self._again(result)))
         hint.on_click(_guarded(hint, hints, lambda: _show(hints, self._hint()._repr_html_())))

@@ -4,6 +4,7 @@ order.
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from dataclasses import dataclass
 from labsupport.draw.theme import ACCENT, MUTED, PANEL, RULE, Picture, svg, text
 
 WIDTH = 860
-LANE_LABEL = 190
-LANE = 40
-TOP = 58
+LANE_LABEL = 170
+ROW = 22  # height of one row of marks; a lane has as many rows as its marks need
+PADDING = 5  # above and below the rows of a lane
+TOP = 52
 MARK = 9  # radius of a mark
 KEY_LINE = 19
+KEY_CHARACTERS = 112
 
 
 @dataclass(frozen=True)
@@ -35,41 +38,43 @@ def timeline(moments: Sequence[Moment], *, title: str) -> Picture:
             svg(WIDTH, 40, title, "Nothing happened.", [text(0, 20, title)]), f"{title}: nothing happened."
         )
     lanes = list(dict.fromkeys(moment.lane for moment in ordered))
-    end = nice_end(ordered[-1].at)
-    space = WIDTH - LANE_LABEL - 30
-    axis = TOP + len(lanes) * LANE
+    step, end = axis(ordered[-1].at)
+    space = WIDTH - LANE_LABEL - 40
 
     def across(seconds: float) -> float:
-        return LANE_LABEL + 12 + seconds / end * space
+        return LANE_LABEL + 16 + seconds / end * space
 
+    rows = _rows(ordered, across)
+    tops, bottom = [], float(TOP)
+    for lane in lanes:
+        tops.append(bottom)
+        count = 1 + max(row for moment, row in zip(ordered, rows, strict=True) if moment.lane == lane)
+        bottom += count * ROW + 2 * PADDING
     body = [text(0, 18, title, size=15, bold=True)]
-    for number, lane in enumerate(lanes):
-        top = TOP + number * LANE
+    for number, (lane, top) in enumerate(zip(lanes, tops, strict=True)):
+        height = (tops[number + 1] if number + 1 < len(tops) else bottom) - top
         if number % 2 == 0:
-            body.append(f'<rect x="0" y="{top - 2}" width="{WIDTH}" height="{LANE}" style="fill:{PANEL}"/>')
-        body.append(text(LANE_LABEL - 8, top + LANE / 2 + 3, lane, size=13, anchor="end"))
-    for step in range(6):
-        seconds = end * step / 5
-        x = across(seconds)
+            body.append(f'<rect x="0" y="{top}" width="{WIDTH}" height="{height}" style="fill:{PANEL}"/>')
+        body.append(text(LANE_LABEL - 8, top + PADDING + ROW / 2 + 4, lane, size=13, anchor="end"))
+    for tick in range(round(end / step) + 1):
+        x = across(tick * step)
         body.append(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{axis}" style="stroke:{RULE}" stroke-dasharray="2 3"/>'
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{bottom}" style="stroke:{RULE}" '
+            f'stroke-dasharray="2 3"/>'
         )
-        body.append(text(x, TOP - 12, f"{seconds:g} s", size=11, anchor="middle", fill=MUTED))
-    for number, (moment, x) in enumerate(zip(ordered, _spread(ordered, across), strict=True), 1):
-        y = TOP + lanes.index(moment.lane) * LANE + LANE / 2 - 2
+        body.append(text(x, TOP - 12, f"{tick * step:.4g} s", size=11, anchor="middle", fill=MUTED))
+    for number, (moment, row) in enumerate(zip(ordered, rows, strict=True), 1):
+        x, y = across(moment.at), tops[lanes.index(moment.lane)] + PADDING + row * ROW + ROW / 2
         body.append(
-            f"<g><title>{number}</title>"
-            f'<line x1="{across(moment.at):.1f}" x2="{across(moment.at):.1f}" y1="{y + MARK + 1:.1f}" '
-            f'y2="{y + LANE / 2:.1f}" style="stroke:{ACCENT}" stroke-width="2"/>'
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{MARK}" style="fill:{ACCENT}"/>'
+            f'<g><title>{number}</title><circle cx="{x:.1f}" cy="{y:.1f}" r="{MARK}" style="fill:{ACCENT}"/>'
             f'<text x="{x:.1f}" y="{y + 3.5:.1f}" font-size="10" font-weight="600" text-anchor="middle" '
             f'style="fill:#fff">{number}</text></g>'
         )
-    height = axis + 18
+    height = bottom + 12
     words = []
     for number, moment in enumerate(ordered, 1):
         words.append(f"{number:>2}  {moment.at:6.3f} s  {moment.lane}: {moment.what}")
-        lines = textwrap.wrap(f"{moment.lane}: {moment.what}", 96) or [""]
+        lines = textwrap.wrap(f"{moment.lane}: {moment.what}", KEY_CHARACTERS) or [""]
         height += KEY_LINE
         body.append(text(28, height, number, size=12, anchor="end", bold=True))
         body.append(text(96, height, f"{moment.at:.3f} s", size=12, anchor="end", fill=MUTED))
@@ -77,27 +82,30 @@ def timeline(moments: Sequence[Moment], *, title: str) -> Picture:
             height += KEY_LINE - 3 if extra else 0
             body.append(text(108, height, line, size=12))
     return Picture(
-        svg(WIDTH, height + 12, title, "; ".join(" ".join(line.split()) for line in words), body),
+        svg(WIDTH, round(height) + 12, title, "; ".join(" ".join(line.split()) for line in words), body),
         "\n".join([title, *words]),
     )
 
 
-def nice_end(last: float) -> float:
-    """The end of an axis that holds `last`: a step of 1, 2 or 5 times a power of ten, five steps long."""
-    step = 1e-3
+def axis(last: float) -> tuple[float, float]:
+    """Step and end of an axis that holds `last`: 1, 2 or 5 times a power of ten, six steps at most."""
+    power = 1e-3
     while True:
         for factor in (1, 2, 5):
-            if last <= step * factor * 5:
-                return step * factor * 5
-        step *= 10
+            step = factor * power
+            if last <= step * 6:
+                return step, step * max(1, math.ceil(last / step))
+        power *= 10
 
 
-def _spread(ordered: Sequence[Moment], across: Callable[[float], float]) -> list[float]:
-    """Places for the marks: their moments, moved right where marks of one lane would hide each other."""
-    last: dict[str, float] = {}
-    places = []
+def _rows(ordered: Sequence[Moment], across: Callable[[float], float]) -> list[int]:
+    """A row within its lane for each mark: the first in which it hides no other, so that marks keep their true time."""
+    ends: dict[tuple[str, int], float] = {}
+    rows = []
     for moment in ordered:
-        x = max(across(moment.at), last.get(moment.lane, -1e9) + 2 * MARK + 2)
-        last[moment.lane] = x
-        places.append(x)
-    return places
+        x, row = across(moment.at), 0
+        while ends.get((moment.lane, row), -math.inf) > x - 2 * MARK:
+            row += 1
+        ends[moment.lane, row] = x
+        rows.append(row)
+    return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -99,18 +99,24 @@ def request(
 
 
 def stream(
-    api: ApiClient, path: str, *, query: Mapping[str, str], timeout: float
+    api: ApiClient,
+    path: str,
+    *,
+    query: Mapping[str, str],
+    timeout: float,
+    opened: Callable[[], None] = lambda: None,
 ) -> Iterator[dict[str, Any]]:
     """The JSON lines of a long answer (a watch) as they come; ends when the server ends it or the
     connection breaks.
 
-    `timeout` (seconds) bounds the silence between two lines. Errors as for `request`, before the first line
-    only.
+    `timeout` (seconds) bounds the silence between two lines. `opened` is called when the server has begun to answer.
+    Errors as for `request`, before the first line only.
     """
     response = _send(api, "GET", path, query, None, "application/json", timeout)
     try:
         if response.status >= 400:
             raise _refused(response.status, response.data)
+        opened()
         rest = b""
         # read1 hands over what has come; a sized read would wait for the buffer to fill while an event sits
         # in it.
