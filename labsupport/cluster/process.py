@@ -159,14 +159,27 @@ def end(child: subprocess.Popen[bytes], grace: float = GRACE) -> None:
 
 
 def group_alive(group: int) -> bool:
-    """Whether any process is left in a process group."""
+    """Whether any process of a group runs.
+
+    Dead ones that nobody has reaped yet do not count: kill(2) finds them too, and where pid 1 reaps late or never, as
+    in many containers, that would be a wait for nothing.
+    """
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                # proc_pid_stat(5): pid (name) state parent group ...; a name may hold spaces and parentheses
+                state, _, its_group = (entry / "stat").read_text().rpartition(") ")[2].split()[:3]
+            except (OSError, ValueError):
+                continue  # gone in the meantime
+            if int(its_group) == group and state not in "ZX":
+                return True
+    return False
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:

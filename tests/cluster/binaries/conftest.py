@@ -150,3 +150,24 @@ def _own_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.delenv(name, raising=False)
+
+
+def script(version: str, *, official: bool = True, note: str = "") -> bytes:
+    """A stand-in for a Kubernetes program: a shell script that states its version as the real ones do."""
+    commit = "0123abc" if official else "unofficial-build"
+    said = f'version.Info{{GitVersion:"v{version}", GitCommit:"{commit}"}}'
+    return f"#!/bin/sh\n# {note}\necho '{said}'\n".encode()
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Callable[..., Path]:
+    """Write a stand-in: `stand_in(where, version, official=True, note="")`, `where` below the test's directory."""
+
+    def write(where: str, version: str, **how: object) -> Path:
+        file = tmp_path / where
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(script(version, **how))  # type: ignore[arg-type]
+        file.chmod(0o755)
+        return file
+
+    return write

@@ -232,7 +232,7 @@ def test_dead_proxy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     monkeypatch.setenv("HTTPS_PROXY", f"http://localhost:{port}")
-    with pytest.raises(fetch.Unreachable, match="releases.example: the proxy did not connect"):
+    with pytest.raises(fetch.Unreachable, match=r"releases\.example: the proxy did not connect"):
         fetch.text(fetch.session(), "https://releases.example/sums", QUICK)
 
 

@@ -1,0 +1,87 @@
+"""clusters/versions.toml: what it says, and what is said about a wrong one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from labsupport.cluster import versions
+from labsupport.errors import LabsError
+
+TEXT = versions.FILE.read_text()
+
+
+def test_the_shipped_file_fills_all_templates() -> None:
+    known = versions.load()
+    assert (known.versions["kubernetes"], known.versions["etcd"], known.versions["coredns"]) == (
+        "1.37.2",
+        "3.7.0",
+        "1.14.6",
+    )
+    for name in known.programs:
+        program = versions.program(name)
+        filled = [program.release, program.checksum, program.package, program.member or "", *program.stamp]
+        assert not any(re.search(r"[{}]", text) for text in filled), name
+        assert (program.module / "go.mod").exists()
+
+
+def test_go_modules_have_the_listed_versions() -> None:
+    known = versions.load().versions
+    embedded = (versions.CLUSTERS / "embedded/go.mod").read_text()
+    coredns = (versions.CLUSTERS / "embedded/coredns/go.mod").read_text()
+    assert re.search(rf"^\tk8s\.io/kubernetes v{re.escape(known['kubernetes'])}( |$)", embedded, re.MULTILINE)
+    assert re.search(
+        rf"^\tgo\.etcd\.io/etcd/server/v3 v{re.escape(known['etcd'])}( |$)", embedded, re.MULTILINE
+    )
+    assert f"github.com/coredns/coredns v{known['coredns']}\n" in coredns
+    for text in (embedded, coredns):
+        needed = re.search(r"^go (\S+)$", text, re.MULTILINE)
+        assert needed is not None
+        assert needed.group(1) == versions.load().go.minimum
+
+
+def test_one_programs_places() -> None:
+    kubelet = versions.program("kubelet")
+    arch = versions.architecture()
+    assert kubelet.release == f"https://dl.k8s.io/release/v1.37.2/bin/linux/{arch}/kubelet"
+    assert kubelet.checksum == kubelet.release + ".sha256"
+    assert kubelet.package == "k8s.io/kubernetes/cmd/kubelet"
+    assert "k8s.io/component-base/version.gitMinor=37" in kubelet.stamp
+    assert not any("buildDate" in setting for setting in kubelet.stamp)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('kubernetes = "1.37.2"', 'kubernetes = "v1.37"'), r"versions\.kubernetes"),
+        (('etcd = "3.7.0"', ""), "components.etcd: no version of it"),
+        (
+            ('kubelet = { component = "kubernetes" }', 'kubelet = { component = "kube" }'),
+            "no component 'kube'",
+        ),
+        (('minimum = "1.26.0"', "minimum = 1.26"), r"go\.minimum"),
+        (("space_gb = 7", "space_gb = 0"), r"go\.space_gb"),
+        (('member = "coredns"', 'members = "coredns"'), r"components\.coredns\.members"),
+        (("'^CoreDNS-(\\S+)'", "'^CoreDNS-(\\S+'"), "not a regular expression"),
+        (("[programs]", "[programs"), "is not TOML"),
+    ],
+)
+def test_each_mistake_is_named(change: tuple[str, str], message: str) -> None:
+    wrong = TEXT.replace(*change)
+    assert wrong != TEXT
+    with pytest.raises(LabsError, match=message):
+        versions.parse(wrong, "versions.toml")
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(LabsError, match="cannot read"):
+        versions.load(tmp_path / "absent.toml")
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(LabsError, match="no program 'kubectrl'"):
+        versions.program("kubectrl")
+    with pytest.raises(LabsError, match="no programs for riscv64"):
+        versions.architecture("riscv64")
