@@ -58,6 +58,10 @@ class EmbeddedCluster:
                 self._directory.remove()
             known = self._directory.read_record()
             held = holder.find(self._directory)
+            if held and (due := prepare.certificates_due(self._directory)):
+                note(f"  certificates to renew: {', '.join(due)}; restarting the cluster")
+                holder.end(self._directory)
+                held = None
             action = "found" if held else "restarted" if known.get("ready_once") else "created"
             if held is None:
                 held = self._start(known)

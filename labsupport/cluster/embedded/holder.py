@@ -56,7 +56,13 @@ def start(directory: ClusterDirectory) -> Held:
         try:
             # It forks and goes on as nobody's child: who calls this may live longer than the cluster.
             subprocess.run(
-                [sys.executable, "-m", "labsupport.cluster.embedded.launcher", str(directory.root), str(tell)],
+                [
+                    sys.executable,
+                    "-m",
+                    "labsupport.cluster.embedded.launcher",
+                    str(directory.root),
+                    str(tell),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

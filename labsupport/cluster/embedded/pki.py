@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -104,6 +105,17 @@ def ensure(directory: Path, administrator: Path, wanted: tuple[Leaf, ...]) -> tu
             _write(place, leaf.file, key, _issue(leaf, key, authority))
             written.append(leaf.file)
     return tuple(written)
+
+
+def due(directory: Path, administrator: Path, wanted: tuple[Leaf, ...]) -> tuple[str, ...]:
+    """Names of the files that `ensure` would write now."""
+    authorities = {file: _load_authority(directory, file) for file in AUTHORITIES}
+    names = [file for file, authority in authorities.items() if authority is None]
+    for leaf, place in [*((leaf, directory) for leaf in wanted), (ADMINISTRATOR, administrator)]:
+        authority = authorities[leaf.authority]
+        if authority is None or not _is_valid(place, leaf, authority):
+            names.append(leaf.file)
+    return tuple(names)
 
 
 def _now() -> datetime.datetime:
@@ -205,7 +217,7 @@ def _is_valid(directory: Path, leaf: Leaf, authority: Authority) -> bool:
         return False
     try:
         certificate.verify_directly_issued_by(authority.certificate)
-    except (ValueError, TypeError, Exception):  # InvalidSignature has no narrower public base
+    except (ValueError, TypeError, InvalidSignature):
         return False
     return certificate.not_valid_after_utc - _now() >= RENEW_BEFORE and _general_names(certificate) == set(
         leaf.names

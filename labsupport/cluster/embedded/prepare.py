@@ -147,6 +147,12 @@ def write_node(
     return renewed
 
 
+def certificates_due(directory: ClusterDirectory) -> tuple[str, ...]:
+    """Names of the certificates that are near their end, missing or damaged."""
+    place = node_directory(directory).etc / "kubernetes/pki"
+    return pki.due(place, directory.root / "pki", pki.leaves(NODE_NAME, NODE_IP, API_SERVICE_IP))
+
+
 def write_launch(
     directory: ClusterDirectory, course_root: Path, programs: Mapping[str, Path], id_map: IdMap, port: int
 ) -> None:

@@ -57,6 +57,7 @@ def test_identities_are_those_that_kubernetes_expects(made: Path) -> None:
 def test_a_damaged_file_is_replaced_and_nothing_else(made: Path, file: str, damage: bytes) -> None:
     other = (made / "pki/kubelet.crt").read_bytes()
     (made / "pki" / file).write_bytes(damage)
+    assert pki.due(made / "pki", made / "admin", LEAVES) == ("scheduler",)
     assert pki.ensure(made / "pki", made / "admin", LEAVES) == ("scheduler",)
     assert (made / "pki/kubelet.crt").read_bytes() == other
 

@@ -12,6 +12,7 @@ import fcntl
 import os
 import signal
 import socket
+import stat
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -76,6 +77,8 @@ def _set_stdio(stdio: Sequence[int], terminal: socket.socket | None, privileges:
     """
     if terminal is None:
         for target, fd in enumerate(stdio):
+            if privileges.uid and not privileges.nested and stat.S_ISFIFO(os.fstat(fd).st_mode):
+                os.fchown(fd, privileges.uid, -1)  # else the user could not open /dev/stdout
             os.dup2(fd, target)
         return
     master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
