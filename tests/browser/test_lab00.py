@@ -16,10 +16,8 @@ import pytest
 from labsupport import kube, paths
 from labsupport.course import jupyter, notebook
 from labsupport.course.authoring import solution_of
-from labsupport.course.context import kubeconfig
 from labsupport.course.manifest import find_lab
 from labsupport.course.world import World, empty
-from labsupport.errors import LabsError
 
 pytestmark = [pytest.mark.browser, pytest.mark.on_cluster]
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -60,16 +58,6 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def config() -> Path:
-    try:
-        path = kubeconfig()
-        kube.request(kube.connect(path), "GET", "/readyz")
-    except LabsError as error:
-        pytest.skip(f"no cluster: {error.what}")
-    return path
-
-
 @pytest.fixture
 def lab_page(
     chromium: Any,
@@ -82,11 +70,13 @@ def lab_page(
     theme = request.param
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     lab = find_lab("00")
-    empty(World(kube.connect(config), lab))
+    empty(World(kube.connect(cluster.kubeconfig), lab))
     root = tmp_path / "learner"
     copy = notebook.open_copy(lab, work=root / "work")
     SHOTS.mkdir(exist_ok=True)
-    with jupyter.serve(root, config, state=tmp_path / "state", for_tests=True) as server:
+    with jupyter.serve(
+        root, cluster.kubeconfig, cluster=cluster.name, state=tmp_path / "state", for_tests=True
+    ) as server:
         if theme == "dark":
             _choose_dark(server)
         page = chromium.new_page(viewport={"width": 1280, "height": 1000})
