@@ -206,7 +206,12 @@ class Launcher:
         )
         ended = loop.create_future()
         descriptor = os.pidfd_open(keeper)
-        loop.add_reader(descriptor, lambda: ended.done() or ended.set_result(None))
+
+        def note_end() -> None:
+            loop.remove_reader(descriptor)
+            ended.set_result(None)
+
+        loop.add_reader(descriptor, note_end)
         self.report(
             phase="running",
             port=listener.getsockname()[1],
@@ -223,7 +228,6 @@ class Launcher:
         if not ended.done():
             os.kill(keeper, signal.SIGKILL)
             await ended
-        loop.remove_reader(descriptor)
         stopping.cancel()
         for server in self.servers:
             server.close()
