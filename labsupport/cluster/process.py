@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
+KILL_WAIT = 2.0  # seconds after SIGKILL; longer only for a process that waits for a disk
 KEPT_LINES = 40  # lines of each stream that an error may quote
 
 
@@ -146,15 +147,15 @@ def end(child: subprocess.Popen[bytes], grace: float = GRACE) -> None:
     """End a child that `start` started and all of its group: SIGTERM, and SIGKILL to what is left after
     `grace` s.
     """
-    _signal_group(child.pid, signal.SIGTERM)
-    deadline = time.monotonic() + grace
-    while time.monotonic() < deadline:
-        child.poll()  # reaps the leader; its group lives on while any member does
-        if not group_alive(child.pid):
-            break
-        time.sleep(0.01)  # the kernel has no event for "this group is empty"
-    else:
-        _signal_group(child.pid, signal.SIGKILL)
+    for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, KILL_WAIT)):
+        _signal_group(child.pid, number)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            child.poll()  # reaps the leader; its group lives on while any member does
+            if not group_alive(child.pid):
+                child.wait()
+                return
+            time.sleep(0.01)  # the kernel has no event for "this group is empty"
     child.wait()
 
 
