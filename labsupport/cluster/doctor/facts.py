@@ -22,7 +22,7 @@ class Limits:
     unprivileged_userns_clone: int | None = None  # Debian's older kernels
     apparmor_restrict: int | None = None  # Ubuntu from 23.10 on
     seccomp: int = 0  # mode in /proc/self/status; 2: a filter, as container runtimes install it
-    in_container: bool = False
+    chroot: bool = False  # the kernel makes no user namespace for a process in a changed root directory
     masked_proc: bool = False  # something is mounted over parts of /proc, as container runtimes do
 
 

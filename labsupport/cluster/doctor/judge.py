@@ -78,6 +78,9 @@ def _why_no_namespaces(facts: Facts, step: Step) -> tuple[str, str]:
     """What forbids user namespaces, and the exact step that allows them."""
     limits = facts.limits
     tried = f"{step.name}: {step.error}"
+    if limits.chroot:
+        message = f"This is a changed root directory (chroot), where no user namespace can be made ({tried})."
+        return message, "use systemd-nspawn, a container or a virtual machine instead of chroot"
     if limits.max_user_namespaces == 0:
         return (
             f"This machine allows no user namespace ({tried}).",

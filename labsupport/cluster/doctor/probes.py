@@ -120,7 +120,7 @@ def limits(proc: Path) -> Limits:
         unprivileged_userns_clone=number("kernel/unprivileged_userns_clone"),
         apparmor_restrict=number("kernel/apparmor_restrict_unprivileged_userns"),
         seccomp=int(seccomp[0]) if seccomp else 0,
-        in_container=Path("/.dockerenv").exists() or Path("/run/.containerenv").exists(),
+        chroot="/" not in mounts,  # a changed root that is no mount point is not listed
         masked_proc=any(
             point.startswith("/proc/") and not point.startswith("/proc/sys/fs/") for point in mounts
         ),

@@ -149,6 +149,11 @@ NAMESPACES: list[tuple[str, dict[str, object], str]] = [
         {"root": True, "steps": failing("user-namespace", errno.EPERM), "limits": Limits(seccomp=2)},
         "--security-opt seccomp=unconfined",
     ),
+    (
+        "a chroot",
+        {"steps": failing("user-namespace", errno.EPERM), "limits": Limits(chroot=True)},
+        "instead of chroot",
+    ),
     ("something else", {"steps": failing("user-namespace", errno.EPERM)}, "another user"),
     ("the trial did not run", {"steps": (Step("trial", -1, "no end within 10 s"),)}, "another user"),
 ]

@@ -82,7 +82,13 @@ def test_limits_in_a_container_with_a_filter_and_hidden_proc(tmp_path: Path) -> 
     hidden = "50 22 0:50 / /proc/kcore rw - tmpfs tmpfs rw\n"
     limits = probes.limits(proc_tree(tmp_path, MOUNTINFO + hidden, seccomp=2))
     assert limits.seccomp == 2
+    assert not limits.chroot
     assert limits.masked_proc
+
+
+def test_a_chroot_is_seen_by_its_missing_root_mount(tmp_path: Path) -> None:
+    without_root = "".join(line + "\n" for line in MOUNTINFO.splitlines() if " / / " not in line)
+    assert probes.limits(proc_tree(tmp_path, without_root)).chroot
 
 
 def test_steps_are_read_and_noise_is_not() -> None:
