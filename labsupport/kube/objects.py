@@ -233,4 +233,4 @@ def delete(
         leaving.append(Target(document["apiVersion"], document["kind"], metadata["name"], place))
     deadline = time.monotonic() + timeout
     for target in leaving:
-        until(api, target, gone, timeout=max(1.0, deadline - time.monotonic()))
+        until(api, target, gone, timeout=max(1.0, round(deadline - time.monotonic(), 1)))

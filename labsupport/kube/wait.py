@@ -96,7 +96,7 @@ def until(
             last_report, last_text = time.monotonic(), seen.text
     from labsupport.kube.reasons import explain
 
-    ended = "cannot become ready" if seen.failed else f"was not ready after {timeout:.0f} s"
+    ended = "cannot become ready" if seen.failed else f"was not ready after {timeout:g} s"
     lines = [f"{target} {ended}: {seen.text}"]
     lines += [f"  {line}" for each in objects[:3] for line in explain(api, each)]
     raise TimedOut("\n".join(lines), seen, objects)
@@ -254,7 +254,7 @@ def until_ready(
             else Target(entry[0], entry[1].kind, entry[1].name, entry[1].namespace)
         )
         say = _named(progress, target) if progress else None
-        until(api, target, ready, timeout=max(1.0, deadline - time.monotonic()), progress=say)
+        until(api, target, ready, timeout=max(1.0, round(deadline - time.monotonic(), 1)), progress=say)
 
 
 def _named(progress: Progress, target: Target) -> Progress:

@@ -61,7 +61,7 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def lab_page(
     chromium: Any,
-    config: Path,
+    cluster: Cluster,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
