@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -9,6 +10,8 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from labsupport.errors import LabsError
 
 
 @contextmanager
@@ -26,6 +29,21 @@ def locked(file: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def explained_if_full(directory: Path) -> Iterator[None]:
+    """Turn the system's "no space left" (or "quota exceeded") into a LabsError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise LabsError(
+            f"the disk is full: {error}",
+            fix=f"free some space under {directory} (labs cache --prune removes what is not needed), then try again",
+            anchor="disk-full",
+        ) from error
 
 
 def remove_tree(path: Path) -> None:

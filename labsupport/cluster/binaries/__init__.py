@@ -64,10 +64,13 @@ def ensure(
     ready = _Ready(cache_dir)
     found = {} if given else ready.read(wanted)
     if len(found) < len(wanted):
-        from . import obtain  # only a cold cache pays for what this imports
+        from labsupport.cluster.cachedir import explained_if_full  # only a cold cache pays for these imports
 
-        found |= obtain.obtain([name for name in wanted if name not in found], cache_dir, given, environment)
-        ready.write(found)
+        from . import obtain
+
+        with explained_if_full(cache_dir):
+            found |= obtain.obtain([n for n in wanted if n not in found], cache_dir, given, environment)
+            ready.write(found)
     return {name: found[name] for name in wanted}
 
 

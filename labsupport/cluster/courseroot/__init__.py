@@ -47,13 +47,16 @@ def ensure(cache_dir: Path, *, owner_base: int | None) -> CourseRoot:
     found = _read(directory, key)
     if found is not None:
         return found
-    from . import make  # only a cold cache pays for what this imports
+    from labsupport.cluster.cachedir import explained_if_full  # only a cold cache pays for these imports
+
+    from . import make
 
     if owner_base is not None and os.geteuid() != 0:
         raise LabsError(
             "only root can give the course root's files to other users", fix="pass owner_base=None"
         )
-    make.make(cache_dir, directory, description, owner_base)
+    with explained_if_full(cache_dir):
+        make.make(cache_dir, directory, description, owner_base)
     made = _read(directory, key)
     if made is None:
         raise LabsError(

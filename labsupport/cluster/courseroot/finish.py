@@ -41,6 +41,7 @@ def merge_usr(root: Path) -> None:
 
 def configure(root: Path, description: Description) -> None:
     """Links, users, names, certificates, mount points."""
+    (root / "etc").mkdir(exist_ok=True)
     for name, target in description.links.items():
         _link(root / name, target)
     for where, applets in description.busybox.items():
