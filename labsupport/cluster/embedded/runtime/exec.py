@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-import select
+import selectors
 import socket
 import struct
 import termios
@@ -81,28 +81,28 @@ def sync(runtime: Runtime, request: cri.ExecSyncRequest) -> cri.ExecSyncResponse
 
 def collect(process: Exec, pipes: tuple[int, int], deadline: float | None) -> list[bytes]:
     """Read both pipes until the command has ended and they are empty; raises TimeoutError."""
-    output = [bytearray(), bytearray()]
-    open_pipes = list(pipes)
-    ended = False
-    while open_pipes or not ended:
-        waiting = [*open_pipes, *([] if ended else [process.fileno()])]
-        # After the end only what is already in the pipes counts: a process left behind may hold them open.
-        timeout = 0 if ended else None if deadline is None else max(0.0, deadline - time.monotonic())
-        readable, _, _ = select.select(waiting, [], [], timeout)
-        if not readable:
-            if ended:
-                break
-            raise TimeoutError
-        for fd in readable:
-            if fd not in open_pipes:
-                ended = True
-                continue
-            data = os.read(fd, _CHUNK)
-            if not data:
-                open_pipes.remove(fd)
-            buffer = output[pipes.index(fd)]
-            buffer += data[: max(0, OUTPUT_LIMIT - len(buffer))]
-    return [bytes(buffer) for buffer in output]
+    output = {fd: bytearray() for fd in pipes}
+    with selectors.DefaultSelector() as selector:
+        for fd in (*pipes, process.fileno()):
+            selector.register(fd, selectors.EVENT_READ)
+        ended = False
+        while selector.get_map():
+            # After the end only what is already in the pipes counts: a process left behind may hold them open.
+            timeout = 0 if ended else None if deadline is None else max(0.0, deadline - time.monotonic())
+            ready = [key.fd for key, _ in selector.select(timeout)]
+            if not ready:
+                if ended:
+                    break
+                raise TimeoutError
+            for fd in ready:
+                data = b"" if fd == process.fileno() else os.read(fd, _CHUNK)
+                if fd == process.fileno():
+                    ended = True
+                else:
+                    output[fd] += data[: max(0, OUTPUT_LIMIT - len(output[fd]))]
+                if not data:
+                    selector.unregister(fd)
+    return [bytes(output[fd]) for fd in pipes]
 
 
 def stream_exec(

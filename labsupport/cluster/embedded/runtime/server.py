@@ -11,6 +11,7 @@ from __future__ import annotations
 import concurrent.futures
 import operator
 import queue
+import resource
 import sys
 import time
 import traceback
@@ -30,7 +31,7 @@ from labsupport.cluster.embedded.runtime.faults import Fault
 from labsupport.cluster.embedded.runtime.state import Runtime
 
 VERSION = "1.0.0"
-_THREADS = 64  # StopContainer and ExecSync wait in theirs
+_THREADS = 512  # made as needed: StopContainer and ExecSync wait in theirs, and must not hold up the others
 _MAX_MESSAGE = 16 << 20  # bytes, as the kubelet's own limit
 _REPEAT = 30.0
 
@@ -219,6 +220,8 @@ def serve(config: configuration.Config) -> grpc.Server:
 
 def main() -> None:
     """Serve until killed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     server = serve(configuration.load())
     print("cri ready", file=sys.stderr, flush=True)
     server.wait_for_termination()

@@ -14,6 +14,7 @@ import contextlib
 import gc
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -26,9 +27,8 @@ from labsupport.cluster.embedded.runtime import config as configuration
 from labsupport.cluster.embedded.runtime import process_init, sandbox_init, spec
 from labsupport.cluster.embedded.runtime.loop import NEW, Forker, Loop, exit_code
 from labsupport.cluster.embedded.runtime.shim_container import (
-    STDERR,
-    STDOUT,
     RunningContainer,
+    Streams,
     namespace_inode,
 )
 
@@ -171,26 +171,13 @@ class Shim:
         """Fork a container's main process; reply when its program runs, or with the reason why not."""
         wanted = spec.container_from_json(request["spec"])
         namespace = None if wanted.host_pid else wanted.namespaces.get("pid", NEW)
-        child_ends: list[int] = []
-        outputs: list[tuple[int, int]] = []
-        stdin_end: int | None = None
-        if not wanted.tty:
-            if wanted.stdin:
-                read_end, stdin_end = os.pipe()
-                os.set_blocking(stdin_end, False)
-            else:
-                read_end = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-            child_ends.append(read_end)
-            for stream in (STDOUT, STDERR):
-                ours, theirs = os.pipe()
-                child_ends.append(theirs)
-                outputs.append((ours, stream))
-
-        def body(status: socket.socket) -> None:
-            process_init.run_container(wanted, child_ends, status)
-
-        pid, status = self.forker.fork(body, namespace)
-        for fd in child_ends:
+        with contextlib.ExitStack() as on_failure:
+            streams = Streams.open(wanted, on_failure)
+            pid, status = self.forker.fork(
+                lambda status: process_init.run_container(wanted, streams.child_ends, status), namespace
+            )
+            on_failure.pop_all()
+        for fd in streams.child_ends:
             os.close(fd)
         mark = self.mark(pid)
 
@@ -205,10 +192,7 @@ class Shim:
                 }
             )
 
-        container = RunningContainer(self.loop, wanted, pid, finished)
-        container.input = stdin_end
-        for fd, stream in outputs:
-            container.add_output(fd, stream)
+        container = RunningContainer(self.loop, wanted, pid, streams, finished)
 
         def done(error: str) -> None:
             if error:
@@ -376,6 +360,9 @@ def main() -> None:
     """Run the shim until it is killed."""
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     linux.set_name("labs-shim")
+    # A container needs five descriptors here, and the usual limit is 1024.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     shim = Shim(configuration.load())
     gc.collect()
     gc.freeze()  # children share these pages

@@ -11,6 +11,7 @@ import struct
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,14 +65,7 @@ class ShimClient:
             connection.sendall(b'{"op": "hello", "rid": 0}\n')
             try:
                 for line in connection.makefile("rb"):
-                    message = json.loads(line)
-                    if message.get("event") == "exit":
-                        self._on_exit(message["id"], message["exit_code"], message["finished_at"])
-                    elif message["rid"] == 0:
-                        self._on_connect(message)
-                        ready.set()
-                    elif waiting := self._waiting.pop(message["rid"], None):
-                        waiting.put(message)
+                    self._handle(json.loads(line), ready)
             except OSError as error:
                 print(f"shim connection: {error}", file=sys.stderr, flush=True)
             print("the shim is gone; connecting again", file=sys.stderr, flush=True)
@@ -82,6 +76,20 @@ class ShimClient:
                 lost, self._waiting = self._waiting, {}
             for waiting in lost.values():
                 waiting.put({"error": "the container shim ended"})
+
+    def _handle(self, message: Message, ready: threading.Event) -> None:
+        if waiting := self._waiting.pop(message.get("rid", 0), None):
+            waiting.put(message)
+            return
+        try:
+            if message.get("event") == "exit":
+                self._on_exit(message["id"], message["exit_code"], message["finished_at"])
+            elif message.get("rid") == 0:
+                self._on_connect(message)
+                ready.set()
+        except Exception:  # one record that cannot be handled must not deafen us to the others
+            traceback.print_exc(file=sys.stderr)
+            ready.set()
 
     def call(self, op: str, **arguments: Any) -> Message:
         """Send a request and wait for its reply; raises ShimError with the shim's reason."""

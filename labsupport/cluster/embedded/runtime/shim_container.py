@@ -9,13 +9,13 @@ import contextlib
 import fcntl
 import functools
 import os
-import select
 import signal
 import socket
 import struct
 import termios
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from labsupport.cluster.embedded import linux
@@ -90,36 +90,74 @@ class Attached:
         self.out.close()
 
 
+def open_log(path: str) -> int:
+    """Open a container's log file for appending, making its directory; without a path nothing is kept."""
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The descriptors of a container that is about to start: the child's three, and the shim's other ends.
+
+    `outputs` are (descriptor, STDOUT or STDERR). With a terminal there are none but the log.
+    """
+
+    log: int
+    child_ends: tuple[int, ...] = ()
+    outputs: tuple[tuple[int, int], ...] = ()
+    input: int | None = None
+
+    @staticmethod
+    def open(spec: ContainerSpec, on_failure: contextlib.ExitStack) -> Streams:
+        """Open what the container needs; `on_failure` learns how to close it. Raises OSError."""
+
+        def keep(fd: int) -> int:
+            on_failure.callback(os.close, fd)
+            return fd
+
+        log = keep(open_log(spec.log_path))
+        if spec.tty:
+            return Streams(log)
+        stdin = None
+        if spec.stdin:
+            read_end, stdin = map(keep, os.pipe())
+            os.set_blocking(stdin, False)
+        else:
+            read_end = keep(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        out_read, out_write = map(keep, os.pipe())
+        err_read, err_write = map(keep, os.pipe())
+        outputs = ((out_read, STDOUT), (err_read, STDERR))
+        return Streams(log, (read_end, out_write, err_write), outputs, stdin)
+
+
 class RunningContainer:
     """The main process of a container, from its fork to its end."""
 
-    def __init__(self, loop: Loop, spec: ContainerSpec, pid: int, on_exit: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: Loop, spec: ContainerSpec, pid: int, streams: Streams, on_exit: Callable[[], None]
+    ) -> None:
         """Watch process `pid`; `on_exit` is called once, after the last output is in the log."""
         self.loop, self.spec, self.pid = loop, spec, pid
         self.on_exit = on_exit
         self.pidfd = linux.pidfd_open(pid)
         self.exit_code: int | None = None
         self.finished_at = 0
-        self.log = -1
+        self.log = streams.log
         self.outputs: dict[int, tuple[int, logs.LineSplitter]] = {}
-        self.input: int | None = None
+        self.input = streams.input
         self.pending_input = bytearray()
         self.attached: list[Attached] = []
         self.mount_namespace = 0
-        self._open_log()
+        for fd, stream in streams.outputs:
+            self.add_output(fd, stream)
 
     # Output
 
-    def _open_log(self) -> None:
-        path = self.spec.log_path
-        if path:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        self.log = os.open(path or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-
     def reopen_log(self) -> None:
         """Go on in a new file of the same name: the kubelet has moved the old one away."""
-        old = self.log
-        self._open_log()
+        old, self.log = self.log, open_log(self.spec.log_path)
         os.close(old)
 
     def add_output(self, fd: int, stream: int) -> None:
@@ -238,7 +276,7 @@ class RunningContainer:
         if self.spec.host_pid or "pid" in self.spec.namespaces:
             kill_by_mount_namespace(self.mount_namespace)
         for fd in list(self.outputs):
-            while fd in self.outputs and select.select([fd], [], [], 0)[0] and self._pump(fd):
+            while self._pump(fd):
                 pass
             if fd in self.outputs:  # somebody else still holds the other end
                 self._write_log(self.outputs[fd][1].finish(time.time_ns()))

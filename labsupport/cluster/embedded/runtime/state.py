@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import secrets
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -71,7 +72,12 @@ class Runtime:
             container.exit_code, container.reason = exit_code, reason
             container.finished_at = finished_at or time.time_ns()
             if self.containers.get(container.id):  # else removed meanwhile
-                self.containers.save(container)
+                try:
+                    self.containers.save(container)
+                except (
+                    OSError
+                ) as error:  # a full disk; the end is known in memory, and asked of the shim again
+                    print(f"cannot record the end of {container.id}: {error}", file=sys.stderr, flush=True)
         container.ended.set()
         self.announce(container.id, cri.CONTAINER_STOPPED_EVENT)
 
