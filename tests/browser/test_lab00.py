@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from labsupport import kube, paths
+from labsupport.cluster.interface import Cluster
 from labsupport.course import jupyter, notebook
 from labsupport.course.authoring import solution_of
 from labsupport.course.manifest import find_lab
