@@ -175,11 +175,12 @@ def test_the_port_is_taken(cluster: EmbeddedCluster, row: Row) -> None:
     )
 
 
-def test_a_full_disk(cluster: EmbeddedCluster, row: Row, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", ["300k", "24m"])
+def test_a_full_disk(cluster: EmbeddedCluster, row: Row, tmp_path: Path, size: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system for it")
     (tmp_path / "state").mkdir()
-    small = ["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs", str(tmp_path / "state")]
+    small = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(tmp_path / "state")]
     subprocess.run(small, check=True)
     try:
         refused = labs("up", "--name", NAME)
@@ -188,7 +189,14 @@ def test_a_full_disk(cluster: EmbeddedCluster, row: Row, tmp_path: Path) -> None
         assert "Traceback" not in refused.stderr
         subprocess.run(["mount", "-o", "remount,size=2g", str(tmp_path / "state")], check=True)
         _, seconds = up()
-        row("disk full", "half made", refused.stderr.strip(), "labs up (with space)", "ready", seconds)
+        row(
+            f"disk full ({size})",
+            "half made",
+            refused.stderr.strip(),
+            "labs up (with space)",
+            "ready",
+            seconds,
+        )
     finally:
         cluster.down()
         subprocess.run(["umount", str(tmp_path / "state")], check=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from labsupport import paths
+from labsupport import kube, paths
 from labsupport.cluster.directory import ClusterDirectory
-from labsupport.cluster.embedded import holder, idmap, prepare
+from labsupport.cluster.embedded import holder, idmap, prepare, readiness
 from labsupport.cluster.interface import ClusterStatus, UpReport
 from labsupport.console import note, phase
 from labsupport.errors import LabsError
@@ -50,7 +52,11 @@ class EmbeddedCluster:
         """
         started = time.monotonic()
         self._phases = []
-        with self._directory.locked("up"), ThreadPoolExecutor(1, "import") as importer:
+        with (
+            self._directory.locked("up"),
+            self._full_disk_explained(),
+            ThreadPoolExecutor(1, "import") as importer,
+        ):
             # The client takes half a second to import: long before it is needed, beside what takes longer.
             importer.submit(_import_client)
             if rebuild:
@@ -64,8 +70,17 @@ class EmbeddedCluster:
                 held = None
             action = "found" if held else "restarted" if known.get("ready_once") else "created"
             if held is None:
-                held = self._start(known)
-            with self._phase("API server"):
+                self._start(known)
+            try:
+                self._wait_for_api()
+            except readiness.StoreDamaged:
+                if known.get("ready_once"):
+                    raise
+                # A first start that was cut short: there is nothing in this store that anybody could miss.
+                note("  what an interrupted first start left cannot be used: making the cluster anew")
+                holder.end(self._directory)
+                self._directory.remove()
+                self._start({})
                 self._wait_for_api()
             self._settle()
         return UpReport(action, time.monotonic() - started, tuple(self._phases))
@@ -104,7 +119,7 @@ class EmbeddedCluster:
         target = service_target(self.kubeconfig, service, namespace, port)
         return f"http://127.0.0.1:{holder.forward(self._directory, target)}"
 
-    def _start(self, known: dict[str, object]) -> holder.Held:
+    def _start(self, known: dict[str, object]) -> None:
         from labsupport.cluster import binaries, courseroot
         from labsupport.cluster.images import compiled_catalogue
 
@@ -134,7 +149,6 @@ class EmbeddedCluster:
                 port=held.port,
                 unofficial_build=any(program.unofficial for program in programs.values()),
             )
-        return held
 
     def _refuse_other_owner(self, recorded: str, id_map: idmap.IdMap) -> None:
         if recorded != id_map.kind:
@@ -144,16 +158,11 @@ class EmbeddedCluster:
             )
 
     def _wait_for_api(self) -> None:
-        from labsupport.cluster.embedded import readiness
-
-        with phase("Waiting for the API server") as progress:
+        with self._phase("API server"), phase("Waiting for the API server") as progress:
             readiness.wait_for_api(self._directory, progress.update)
 
     def _settle(self) -> None:
         """Apply the base manifests if they changed, and wait until the node and cluster DNS are ready."""
-        from labsupport import kube
-        from labsupport.cluster.embedded import readiness
-
         # Also for a cluster that was found: an interrupted `up` may have left an old one or half of one.
         held = holder.find(self._directory)
         if held is None:
@@ -171,6 +180,16 @@ class EmbeddedCluster:
         with self._phase("Cluster DNS"), phase("Waiting for cluster DNS") as progress:
             readiness.wait_for_dns(self._directory, progress.update)
         self._directory.update_record(ready_once=True)
+
+    @contextmanager
+    def _full_disk_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # shutil.copytree collects its errors in one that has their texts only.
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) and os.strerror(errno.ENOSPC) not in str(error):
+                raise
+            raise readiness.store_error(self._directory, "no space left on device") from error
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:

@@ -28,6 +28,10 @@ FULL_DISK_MB = 50
 Update = Callable[[str], None]
 
 
+class StoreDamaged(LabsError):
+    """etcd cannot start from what is on disk."""
+
+
 def read_status(directory: ClusterDirectory) -> dict[str, Any]:
     """What the node says of itself (supervisor.py); {} before it has said anything."""
     try:
@@ -43,6 +47,7 @@ def wait_for_api(directory: ClusterDirectory, update: Update) -> None:
     Raises LabsError: the node ended, the store is damaged, the disk is full, or time ran out (with what was seen last).
     """
     deadline = time.monotonic() + API_SECONDS
+    failures_before = None
     while True:
         status = read_status(directory)
         components = {component["name"]: component for component in status.get("components", [])}
@@ -50,7 +55,10 @@ def wait_for_api(directory: ClusterDirectory, update: Update) -> None:
         if api.get("ready"):
             return
         etcd = components.get("etcd", {})
-        if etcd.get("restarts", 0) >= DAMAGED_AFTER:
+        failures = etcd.get("restarts", 0)
+        # A node that was found running may have failed before, for a reason that is gone by now.
+        failures_before = failures if failures_before is None else failures_before
+        if failures - failures_before >= DAMAGED_AFTER:
             raise store_error(directory, etcd.get("last_exit", ""))
         if holder.find(directory) is None:
             raise LabsError(
@@ -81,7 +89,7 @@ def store_error(directory: ClusterDirectory, last_exit: str) -> LabsError:
             fix="free some space (`labs cache --prune` frees what can be made again), then `labs up`",
             anchor="disk-full",
         )
-    return LabsError(
+    return StoreDamaged(
         f"The cluster's store is damaged: etcd does not start ({last_exit}). "
         "A power loss can do this; nothing outside the cluster is affected.",
         fix="`labs up --rebuild` makes the cluster anew; what was in it is lost",
