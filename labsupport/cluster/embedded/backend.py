@@ -187,7 +187,9 @@ class EmbeddedCluster:
             yield
         except OSError as error:
             # shutil.copytree collects its errors in one that has their texts only.
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT) and os.strerror(errno.ENOSPC) not in str(error):
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) and os.strerror(errno.ENOSPC) not in str(
+                error
+            ):
                 raise
             raise readiness.store_error(self._directory, "no space left on device") from error
 

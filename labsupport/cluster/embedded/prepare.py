@@ -239,6 +239,14 @@ def _copy_etc(course_root: Path, etc: Path) -> None:
     stamp = etc / "labs" / ".course-root"
     if stamp.exists() and stamp.read_text() == str(course_root):
         return
+    # What an interrupted copy or an older course root left goes; what is the cluster's own stays.
+    for entry in etc.iterdir() if etc.is_dir() else ():
+        if entry.name in ("kubernetes", "labs"):
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            remove_tree(entry)
+        else:
+            entry.unlink()
     shutil.copytree(course_root / "etc", etc, symlinks=True, dirs_exist_ok=True)
     stamp.parent.mkdir(exist_ok=True)
     stamp.write_text(str(course_root))

@@ -37,6 +37,18 @@ def test_files_are_complete_and_written_again_without_change(
     assert prepare.write_node(directory, tmp_path / "root", MINE, {"images": []}) == ()
 
 
+def test_an_interrupted_copy_is_repaired(directory: ClusterDirectory, tmp_path: Path) -> None:
+    (tmp_path / "root/etc/os-release").symlink_to("../usr/lib/os-release")
+    prepare.write_node(directory, tmp_path / "root", MINE, {})
+    node = prepare.node_directory(directory)
+    authority = (node.etc / "kubernetes/pki/ca.crt").read_bytes()
+    (node.etc / "labs/.course-root").unlink()  # written last: an interrupted copy has everything but this
+    (node.etc / "left-over").mkdir()
+    prepare.write_node(directory, tmp_path / "root", MINE, {})
+    assert not (node.etc / "left-over").exists()
+    assert (node.etc / "kubernetes/pki/ca.crt").read_bytes() == authority
+
+
 def test_the_nodes_files_hold_no_administrator(directory: ClusterDirectory, tmp_path: Path) -> None:
     prepare.write_node(directory, tmp_path / "root", MINE, {})
     node = prepare.node_directory(directory)

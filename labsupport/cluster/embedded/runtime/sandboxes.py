@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from labsupport.cluster.embedded.runtime import network, spec
+from labsupport.cluster.embedded.runtime import hostports, network, spec
 from labsupport.cluster.embedded.runtime.containers import end, remove, status_of
 from labsupport.cluster.embedded.runtime.cri import api_pb2 as cri
 from labsupport.cluster.embedded.runtime.faults import failed, not_found, refused
@@ -31,6 +31,8 @@ def run(runtime: Runtime, request: cri.RunPodSandboxRequest) -> cri.RunPodSandbo
         runtime.shim.call("sandbox", spec=spec.to_json(specification(runtime, sandbox)))
         runtime.sandboxes.save(sandbox)
         write_files(runtime.sandboxes.folder(sandbox.id), sandbox)
+        if sandbox.config.port_mappings:
+            hostports.apply(runtime.sandboxes)
     except (ShimError, OSError) as error:
         release(runtime, sandbox)
         runtime.sandboxes.remove(sandbox.id)
@@ -42,9 +44,6 @@ def refuse_impossible(sandbox: Sandbox) -> None:
     """Say clearly what this runtime does not do, instead of ignoring it."""
     if sandbox.namespaces.HasField("userns_options") and sandbox.namespaces.userns_options.mode == cri.POD:
         raise refused("user namespaces for Pods (hostUsers: false) are not supported by this node")
-    ports = [mapping.host_port for mapping in sandbox.config.port_mappings if mapping.host_port]
-    if ports and not sandbox.host_network:
-        raise refused(f"hostPort {ports[0]} is not supported by this node: use a Service of type NodePort")
 
 
 def specification(runtime: Runtime, sandbox: Sandbox) -> spec.SandboxSpec:
@@ -124,6 +123,8 @@ def stop_sandbox(runtime: Runtime, sandbox: Sandbox) -> None:
             raise failed(f"cannot stop the sandbox: {error}") from error
         sandbox.ready = False
         runtime.sandboxes.save(sandbox)
+        if sandbox.config.port_mappings:
+            hostports.apply(runtime.sandboxes)
 
 
 def remove_sandbox(runtime: Runtime, request: cri.RemovePodSandboxRequest) -> cri.RemovePodSandboxResponse:
