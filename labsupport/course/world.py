@@ -153,9 +153,9 @@ def start(world: World, at: str = "", progress: Progress | None = None) -> list[
         manifests += world.lab.exercise(at).needs
     ensure_namespace(world, progress=progress)
     removed = empty(world, progress=progress)
-    for manifest in manifests:
-        documents = kube.load(world.lab.directory / manifest)
-        applied = kube.apply(world.api, documents, namespace=world.namespace)
-        targets = [(document["apiVersion"], each) for document, each in zip(documents, applied, strict=True)]
-        kube.until_ready(world.api, targets, timeout=READY_TIMEOUT, progress=progress)
+    documents = [each for manifest in manifests for each in kube.load(world.lab.directory / manifest)]
+    applied = kube.apply(world.api, documents, namespace=world.namespace)
+    versions = {each["kind"]: each["apiVersion"] for each in documents}
+    targets = [(versions[each.kind], each) for each in applied]
+    kube.until_ready(world.api, targets, timeout=READY_TIMEOUT, progress=progress)
     return removed
