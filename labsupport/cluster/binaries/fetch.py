@@ -160,7 +160,7 @@ def _transfer(
             while True:
                 try:
                     chunk = response.raw.read1(CHUNK, decode_content=False)
-                except ProtocolError as error:
+                except ProtocolError as error:  # among them: fewer bytes than Content-Length said
                     raise _Broken(f"broken off after {done} of {total_bytes or '?'} bytes: {error}") from None
                 except (HTTPError, OSError) as error:
                     raise _Broken(
@@ -177,8 +177,6 @@ def _transfer(
                     if window_bytes < limits.rate * waited:
                         raise _Broken(f"too slow: {window_bytes} bytes in the last {waited:.0f} s")
                     window_start, window_bytes = time.monotonic(), 0
-        if total_bytes is not None and done < total_bytes:
-            raise _Broken(f"broken off after {done} of {total_bytes} bytes")
 
 
 def _start_of(response: requests.Response, have: int) -> int:
