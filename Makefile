@@ -76,6 +76,15 @@ lint-spelling:
 lint-build:
 	$(LABS) build --check
 
+# The staging modules of Kubernetes 1.N.P are released as v0.N.P.
+CRI_MODULE = k8s.io/cri-api@v0.$(shell sed -n 's/^kubernetes = "1\.\(.*\)"$$/\1/p' clusters/versions.toml)
+CRI = labsupport/cluster/embedded/runtime/cri
+
+proto: env-dev ## generate the messages of the Container Runtime Interface
+	go mod download $(CRI_MODULE)
+	proto=$$(go env GOMODCACHE)/$(CRI_MODULE)/pkg/apis/runtime/v1 && \
+	.venv/bin/python -m grpc_tools.protoc -I "$$proto" --python_out=$(CRI) --pyi_out=$(CRI) "$$proto/api.proto"
+
 format:
 	.venv/bin/ruff check --fix-only .
 	.venv/bin/ruff format .

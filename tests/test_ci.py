@@ -34,8 +34,10 @@ def junit(path: Path, *, tests: int, failures: int = 0, errors: int = 0, skipped
     path.write_text(f"<testsuites><testsuite {counts}></testsuite></testsuites>")
 
 
-def last_line(summary: ModuleType, results: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    status = summary.main(results)
+def last_line(
+    summary: ModuleType, results: Path, capsys: pytest.CaptureFixture[str], statuses: tuple[int, ...] = (0, 0)
+) -> tuple[int, str]:
+    status = summary.main(results, list(statuses))
     return status, capsys.readouterr().out.splitlines()[-1]
 
 
@@ -52,6 +54,14 @@ def test_success_is_zero(summary: ModuleType, tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "stages.tsv").write_text("unit\t3.2\t0\n")
     junit(tmp_path / "unit.xml", tests=3)
     assert last_line(summary, tmp_path, capsys) == (0, "3 passed, 0 failed, 0 skipped")
+
+
+def test_stages_that_could_not_start_count(
+    summary: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "stages.tsv").write_text("unit\t3.2\t0\n")
+    junit(tmp_path / "unit.xml", tests=3)
+    assert last_line(summary, tmp_path, capsys, (0, 2)) == (1, "3 passed, 1 failed, 0 skipped")
 
 
 @pytest.mark.parametrize("xml", ["", "<broken", '<testsuites><testsuite tests="0"/></testsuites>'])
