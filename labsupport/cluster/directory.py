@@ -14,7 +14,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class ClusterDirectory:
     """The paths of one cluster."""
 
     name: str
+    # Fixed when the object is made: what it means does not change with the environment afterwards.
+    parent: Path = field(default_factory=clusters_directory)
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -46,7 +48,7 @@ class ClusterDirectory:
     @property
     def root(self) -> Path:
         """The directory itself."""
-        return clusters_directory() / self.name
+        return self.parent / self.name
 
     @property
     def record(self) -> Path:
@@ -60,8 +62,8 @@ class ClusterDirectory:
 
     def make(self) -> None:
         """Make the directory and its parents, 0700."""
-        paths.private_directory(clusters_directory().parent)
-        paths.private_directory(clusters_directory())
+        paths.private_directory(self.parent.parent)
+        paths.private_directory(self.parent)
         paths.private_directory(self.root)
 
     def read_record(self) -> dict[str, Any]:
@@ -90,9 +92,9 @@ class ClusterDirectory:
 
         Raises LabsError when another command holds it, naming that command.
         """
-        paths.private_directory(clusters_directory().parent)
-        paths.private_directory(clusters_directory())
-        path = clusters_directory() / f".{self.name}.lock"
+        paths.private_directory(self.parent.parent)
+        paths.private_directory(self.parent)
+        path = self.parent / f".{self.name}.lock"
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -117,7 +119,7 @@ class ClusterDirectory:
         finally:
             path.unlink(missing_ok=True)
             os.close(descriptor)
-            remove_empty(clusters_directory(), clusters_directory().parent)
+            remove_empty(self.parent, self.parent.parent)
 
     def remove(self) -> None:
         """Remove the directory and everything in it."""

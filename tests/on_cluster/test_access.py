@@ -98,7 +98,12 @@ def test_cp_both_ways(kubectl: Kubectl, namespace: str, tmp_path: Path) -> None:
     assert (tmp_path / "back").read_bytes() == (tmp_path / "there").read_bytes()
 
 
-WEB = pod("web", image="labs.example/web:1", command=["python3", "-m", "labsupport.shop.web"])
+WEB = pod(
+    "web",
+    image="labs.example/web:1",
+    command=["python3", "-m", "labsupport.shop.web"],
+    container={"readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1}},
+)
 SERVICE = {
     "apiVersion": "v1",
     "kind": "Service",

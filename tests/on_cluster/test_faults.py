@@ -36,17 +36,13 @@ def row() -> Iterator[Row]:
     """Collects the table: state before, message, command, state after, seconds."""
     rows: list[tuple[str, ...]] = []
 
+    def said(message: str) -> str:
+        """What it said besides progress, in one line."""
+        lines = [line for line in message.splitlines() if line and not line.startswith("  ")]
+        return " ".join(lines or message.splitlines()).replace("|", "/")[:200]
+
     def add(fault: str, before: str, message: str, command: str, after: str, seconds: float) -> None:
-        rows.append(
-            (
-                fault,
-                before,
-                message.replace("|", "/").replace("\n", " ")[:160],
-                command,
-                after,
-                f"{seconds:.1f}",
-            )
-        )
+        rows.append((fault, before, said(message), command, after, f"{seconds:.1f}"))
 
     yield add
     RESULTS.mkdir(exist_ok=True)
@@ -133,7 +129,7 @@ def test_ctrl_c_during_up(cluster: EmbeddedCluster, row: Row, point: str) -> Non
     assert "Traceback" not in said
     _, seconds = up()
     assert cluster.status().ready, cluster.status().problems
-    row(f"Ctrl-C when {point}", "half made", said.strip().splitlines()[-1], "labs up", "ready", seconds)
+    row(f"Ctrl-C when {point}", "half made", said, "labs up", "ready", seconds)
 
 
 def test_a_stale_lock(cluster: EmbeddedCluster, row: Row) -> None:
@@ -143,7 +139,7 @@ def test_a_stale_lock(cluster: EmbeddedCluster, row: Row) -> None:
     row(
         "stale lock",
         "lock file of a process that is gone",
-        done.stderr.strip().splitlines()[-1],
+        done.stderr,
         "labs up",
         "ready",
         seconds,
