@@ -61,12 +61,12 @@ def serve(
     """
     home = paths.private_directory((state or paths.state() / "jupyter") / secrets.token_hex(4))
     sockets = _socket_directory(home)
-    # A learner's choice of theme should outlive the server, but not leak into tests.
+    # A learner's theme, and trust in the outputs of earlier days, outlive the server, but do not leak into tests.
     settings = paths.private_directory((home if state else paths.data()) / "jupyterlab-settings")
     try:
         token, port = secrets.token_urlsafe(32), _free_port()
         paths.write_private(home / "token", token)
-        _configure(home, root, port, for_tests)
+        _configure(home, settings, root, port, for_tests)
         log = home / "server.log"
         with log.open("wb") as output:
             child = process.start(
@@ -131,12 +131,12 @@ def _environment(home: Path, sockets: Path, settings: Path, kubeconfig: Path) ->
     }
 
 
-def _configure(home: Path, root: Path, port: int, for_tests: bool) -> None:
+def _configure(home: Path, settings: Path, root: Path, port: int, for_tests: bool) -> None:
     """Write the server's and the page's settings."""
     config = paths.private_directory(home / "config")
     for name in ("data", "workspaces", "ipython"):
         paths.private_directory(home / name)
-    settings = {
+    server = {
         "ServerApp": {
             "ip": "127.0.0.1",
             "port": port,
@@ -148,6 +148,8 @@ def _configure(home: Path, root: Path, port: int, for_tests: bool) -> None:
             "jpserver_extensions": {"jupyterlab": True, "jupyterlab_jupytext": False},
         },
         "KernelManager": {"transport": "ipc"},
+        # Where it is noted which outputs the learner's own kernels made; without it they lose their pictures' colours.
+        "NotebookNotary": {"data_dir": str(settings)},
         "LabApp": {
             "news_url": None,
             "check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
@@ -155,7 +157,7 @@ def _configure(home: Path, root: Path, port: int, for_tests: bool) -> None:
             "expose_app_in_browser": for_tests,
         },
     }
-    paths.write_private(config / "jupyter_server_config.json", json.dumps(settings, indent=1))
+    paths.write_private(config / "jupyter_server_config.json", json.dumps(server, indent=1))
     page = paths.private_directory(config / "labconfig") / "page_config.json"
     disabled = {"@jupyterlab/apputils-extension:announcements": True, "jupyterlab-jupytext": True}
     paths.write_private(page, json.dumps({"disabledExtensions": disabled}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labsupport.draw.theme import ACCENT, MUTED, PANEL, Picture, svg, text
+from labsupport.draw.theme import ACCENT, MUTED, ON_ACCENT, PANEL, Picture, svg, text
 
 WIDTH = 720
 LABEL = 190  # width left of the bars
@@ -44,7 +44,7 @@ def bars(items: Sequence[Bar], *, title: str, unit: str) -> Picture:
             body.append(
                 text(LABEL + space - 6, top + 14, item.remark, size=11, anchor="end", fill=MUTED)
                 if length < space * 0.6
-                else text(LABEL + 8, top + 14, item.remark, size=11, fill="#fff")
+                else text(LABEL + 8, top + 14, item.remark, size=11, fill=ON_ACCENT)
             )
     width = max((len(item.name) for item in ordered), default=0)
     lines = [f"{title}: {total:.0f} {unit} together"]

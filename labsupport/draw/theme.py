@@ -14,6 +14,7 @@ MUTED = "var(--jp-content-font-color2, #6b6b6b)"
 RULE = "var(--jp-border-color2, #c8c8c8)"
 PANEL = "var(--jp-layout-color2, rgba(128, 128, 128, 0.12))"
 ACCENT = "var(--jp-brand-color1, #1976d2)"
+ON_ACCENT = "var(--jp-ui-inverse-font-color0, #fff)"  # white in the light theme, black in the dark one
 GOOD = "var(--jp-success-color1, #2e7d32)"
 WAIT = "var(--jp-warn-color1, #b26a00)"
 BAD = "var(--jp-error-color1, #c62828)"

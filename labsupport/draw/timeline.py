@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from labsupport.draw.theme import ACCENT, MUTED, PANEL, RULE, Picture, svg, text
+from labsupport.draw.theme import ACCENT, MUTED, ON_ACCENT, PANEL, RULE, Picture, svg, text
 
 WIDTH = 860
 LANE_LABEL = 170
@@ -68,7 +68,7 @@ def timeline(moments: Sequence[Moment], *, title: str) -> Picture:
         body.append(
             f'<g><title>{number}</title><circle cx="{x:.1f}" cy="{y:.1f}" r="{MARK}" style="fill:{ACCENT}"/>'
             f'<text x="{x:.1f}" y="{y + 3.5:.1f}" font-size="10" font-weight="600" text-anchor="middle" '
-            f'style="fill:#fff">{number}</text></g>'
+            f'style="fill:{ON_ACCENT}">{number}</text></g>'
         )
     height = bottom + 12
     words = []
