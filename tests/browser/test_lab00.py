@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from labsupport import kube, paths
@@ -89,6 +90,7 @@ def lab_page(
         )
         page.goto(server.url(copy.path, root))
         page.wait_for_function(IDLE, timeout=60_000)
+        page.server = server
         yield page
         page.close()
 
@@ -130,6 +132,26 @@ def test_a_learner_solves_the_first_exercise(lab_page: Any) -> None:
     assert output.locator(".labs-verdict").inner_text().startswith("Pass")
     _shots(page, "passed")
     assert page.outside == []
+    _keeps_to_itself(page.server)
+
+
+def _keeps_to_itself(server: jupyter.Server) -> None:
+    """One TCP port of its own on loopback, the kernels' channels on unix sockets, no token on a command line."""
+    main = psutil.Process(server.child.pid)
+    kernels = main.children(recursive=True)
+    assert kernels
+    assert _listening(main) == [("127.0.0.1", server.port)]
+    for kernel in kernels:
+        # ipykernel's own pipe for the output of its children: it drops what does not begin with a secret (iostream.py).
+        assert [host for host, _ in _listening(kernel)] in ([], ["127.0.0.1"])
+    run = Path(main.environ()["JUPYTER_RUNTIME_DIR"])
+    assert len([path for path in run.iterdir() if path.is_socket()]) >= 5
+    assert not any(server.token in " ".join(process.cmdline()) for process in [main, *kernels])
+
+
+def _listening(process: psutil.Process) -> list[tuple[str, int]]:
+    connections = process.net_connections("inet")
+    return [(each.laddr.ip, each.laddr.port) for each in connections if each.status == psutil.CONN_LISTEN]
 
 
 def _no_errors(page: Any) -> None:
