@@ -28,7 +28,7 @@ list)
     shift 3
     for package; do echo "$package fmt k8s.io/api/core/v1 $package"; done ;;
 build)
-    echo "$* | $CGO_ENABLED $GOTOOLCHAIN $GOFLAGS $GOCACHE $GOPROXY" >>"$FAKE_LOG"
+    echo "$* | $CGO_ENABLED $GOTOOLCHAIN $GOFLAGS $GOCACHE $GOPROXY $GOOS" >>"$FAKE_LOG"
     if [ -n "$FAKE_ERROR" ]; then echo "$FAKE_ERROR" >&2; exit 1; fi
     echo fmt >&2
     if [ -n "$FAKE_SLEEP" ]; then sleep 60 & echo $! >"$FAKE_SLEEP"; wait; fi
@@ -77,7 +77,8 @@ def test_every_program_is_built_and_marked(tmp_path: Path, environ: dict[str, st
     assert log.count("-trimpath") == len(names)
     assert f"-X k8s.io/component-base/version.gitVersion=v{VERSION} " in log
     assert (
-        f"| 0 local -modcacherw -buildvcs=false {tmp_path}/cache/build/gocache https://proxy.example\n" in log
+        f"| 0 local -modcacherw -buildvcs=false {tmp_path}/cache/build/gocache https://proxy.example \n"
+        in log
     )
     assert "buildDate" not in log
     assert list((tmp_path / "cache/build/out").iterdir()) == []

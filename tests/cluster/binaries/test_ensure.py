@@ -57,7 +57,7 @@ def into_cache(tmp_path: Path, file: Path, **more: object) -> binaries.Binary:
 
 
 def test_explicit_path_comes_first(tmp_path: Path, stand_in: StandIn) -> None:
-    into_cache(tmp_path, stand_in("new", VERSION))
+    kept = into_cache(tmp_path, stand_in("new", VERSION))
     mine = stand_in("mine/any-name", VERSION, note="mine")
     for found in (
         ensure(tmp_path, LABS_BIN_KUBELET=mine),
@@ -65,7 +65,7 @@ def test_explicit_path_comes_first(tmp_path: Path, stand_in: StandIn) -> None:
         ensure(tmp_path, explicit={"kubelet": mine}, LABS_BIN_KUBELET="/absent"),
     ):
         assert (found["kubelet"].path, found["kubelet"].origin) == (mine, "explicit")
-    assert ensure(tmp_path)["kubelet"].origin == "cache"  # and it is not remembered
+    assert ensure(tmp_path)["kubelet"].path == kept.path  # and it is not remembered
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,15 @@ def test_server_without_ranges(serve: Callable[..., Any], tmp_path: Path) -> Non
     assert (tmp_path / "program").read_bytes() == BODY
 
 
+def test_a_longer_part_leaves_no_tail(serve: Callable[..., Any], tmp_path: Path) -> None:
+    site = serve()
+    file = site.add("/program", BODY, ranges=False)
+    (tmp_path / "program.part").write_bytes(b"x" * (len(BODY) + 1))
+    fetch.download(fetch.session(), site.url + "/program", tmp_path / "program", sha256=file.sha256)
+    assert (tmp_path / "program").read_bytes() == BODY
+    assert len(site.requests) == 1
+
+
 def test_not_found(serve: Callable[..., Any], tmp_path: Path) -> None:
     site = serve()
     with pytest.raises(fetch.FetchError, match="/absent: 404"):
