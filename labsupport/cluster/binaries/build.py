@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from labsupport.cluster import process, versions
@@ -43,7 +43,7 @@ def build(
     title = f"building {len(programs)} programs with Go {go.version} (unofficial builds)"
     with phase(title) as progress:
         environment = go_environment(scratch, environ)
-        count = Progress(progress, settings.cold_minutes)
+        count = Progress(progress, settings.cold_minutes, scratch / "gocache" / f"compiled-{go.version}.txt")
         for module in dict.fromkeys(program.module for program in programs):
             part = [program for program in programs if program.module == module]
             try:
@@ -66,12 +66,17 @@ class BuildFailed(Exception):
 
 
 class Progress:
-    """How far a build is: Go names each package when it has compiled it, and is silent about those it had."""
+    """How far a build is: Go names each package when it has compiled it, and is silent about those it had.
 
-    def __init__(self, progress: Phase, cold_minutes: float) -> None:
+    So the names are kept in the file `record`, beside what was compiled, for the run after an interrupted one.
+    """
+
+    def __init__(self, progress: Phase, cold_minutes: float, record: Path) -> None:
         self._phase = progress
+        self._record = record
         self._usual = f"usually {cold_minutes:.0f} min cold on 2 cores"
         self._dependencies: dict[str, frozenset[str]] = {}
+        self._compiled = set(record.read_text().split()) if record.exists() else set()
         self._done: set[str] = set()
         self._downloaded = 0
         self._program = ""
@@ -79,6 +84,7 @@ class Progress:
     def expect(self, dependencies: Mapping[str, frozenset[str]]) -> None:
         """Packages (with those they need) that are going to be built."""
         self._dependencies |= dependencies
+        self._done |= self._compiled & self._needed()
 
     def expects(self, package: str) -> bool:
         """Whether `expect` was told of this program's package."""
@@ -91,7 +97,7 @@ class Progress:
 
     def finished(self, package: str) -> None:
         """A whole program is built, so all that it needs is."""
-        self._done |= self._dependencies.get(package, frozenset())
+        self._add(self._dependencies.get(package, frozenset()))
         self._show()
 
     def line(self, line: str) -> None:
@@ -100,13 +106,24 @@ class Progress:
             self._downloaded += 1
             self._phase.update(f"downloading modules: {self._downloaded}")
         elif re.fullmatch(r"[\w.~+-]+(/[\w.~+-]+)*", line):
-            self._done.add(line)
+            self._add({line})
             self._show()
+
+    def _add(self, packages: Set[str]) -> None:
+        new = packages - self._done
+        self._done |= new
+        if new:
+            self._record.parent.mkdir(parents=True, exist_ok=True)
+            with self._record.open("a") as file:
+                file.write("".join(f"{package}\n" for package in sorted(new)))
+
+    def _needed(self) -> frozenset[str]:
+        return frozenset[str]().union(*self._dependencies.values())
 
     @property
     def total(self) -> int:
         """Packages that all programs need, each counted once."""
-        return len(frozenset[str]().union(*self._dependencies.values()))
+        return len(self._needed())
 
     @property
     def done(self) -> int:

@@ -188,11 +188,11 @@ def test_versions_of_go_compare_as_numbers() -> None:
     assert toolchain.numbers("1.27rc1") == (1, 27)
 
 
-def test_progress_counts_packages_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_counts_packages_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shown: list[str] = []
     phase = Phase("build", None)
     monkeypatch.setattr(phase, "update", shown.append)
-    count = build.Progress(phase, 9)
+    count = build.Progress(phase, 9, tmp_path / "gocache/compiled")
     count.line("go: downloading k8s.io/api v0.37.2")
     count.expect({"one": frozenset({"fmt", "net", "one"}), "two": frozenset({"fmt", "two"})})
     count.begin("one")
@@ -207,3 +207,6 @@ def test_progress_counts_packages_once(monkeypatch: pytest.MonkeyPatch) -> None:
         "one: compiled 3 of 4 packages, usually 9 min cold on 2 cores",
         "two: compiled 3 of 4 packages, usually 9 min cold on 2 cores",
     ]
+    again = build.Progress(phase, 9, tmp_path / "gocache/compiled")  # the run after this one was interrupted
+    again.expect({"two": frozenset({"fmt", "two"})})
+    assert (again.done, again.total) == (1, 2)
