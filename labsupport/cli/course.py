@@ -31,7 +31,7 @@ def notebook_command(ctx: click.Context, lab: str, fresh: bool, no_browser: bool
     cluster.up()
     copy = open_copy(found, fresh=fresh)
     note(f"  {copy.message}")
-    ctx.exit(jupyter.run(copy.path, WORK, cluster.kubeconfig, browser=not no_browser))
+    ctx.exit(jupyter.run(copy.path, WORK, cluster.kubeconfig, cluster=cluster.name, browser=not no_browser))
 
 
 def use(name: str) -> None:
