@@ -7,8 +7,9 @@ Built on the official client, whose import takes up to a second: it is imported 
 
 from __future__ import annotations
 
+from labsupport.kube.apply import apply, delete
 from labsupport.kube.client import Refused, Unreachable, connect, request
-from labsupport.kube.objects import Applied, apply, delete, get, list_objects, load
+from labsupport.kube.objects import Applied, get, list_objects, load
 from labsupport.kube.wait import Seen, Target, ready, until, until_ready
 
 __all__ = [
