@@ -30,11 +30,16 @@ def arguments(config: cri.ContainerConfig, image: Image) -> tuple[str, ...]:
     return command + args
 
 
-def environment(config: cri.ContainerConfig, image: Image, *, hostname: str, home: str) -> dict[str, str]:
+def environment(
+    config: cri.ContainerConfig, image: Image, *, hostname: str, home: str, real_ids: bool
+) -> dict[str, str]:
     """The environment: ours, then the image's, then the Pod's (whose values are bytes)."""
     env = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname, "HOME": home}
     if config.tty:
         env["TERM"] = "xterm"
+    if not real_ids:
+        # There is one id to own files: `kubectl cp` and other uses of tar as root must not ask for another.
+        env["TAR_OPTIONS"] = "--no-same-owner"
     env.update(image.env)
     env.update((pair.key, os.fsdecode(pair.value)) for pair in config.envs)
     return env

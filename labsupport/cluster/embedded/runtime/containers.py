@@ -98,7 +98,11 @@ def specification(runtime: Runtime, sandbox: Sandbox, container: Container) -> s
         id=container.id,
         argv=container_spec.arguments(config, image),
         env=container_spec.environment(
-            config, image, hostname=sandbox.config.hostname or os.uname().nodename, home=identity.home
+            config,
+            image,
+            hostname=sandbox.config.hostname or os.uname().nodename,
+            home=identity.home,
+            real_ids=real_ids,
         ),
         cwd=config.working_dir or image.working_dir,
         root=spec.Root(

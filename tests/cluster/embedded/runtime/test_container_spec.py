@@ -31,11 +31,17 @@ def test_environment_order_and_bytes() -> None:
     config = cri.ContainerConfig(
         envs=[cri.KeyValue(key="X", value=b"pod"), cri.KeyValue(key="RAW", value=b"\xff")]
     )
-    env = container_spec.environment(config, IMAGE, hostname="h", home="/root")
+    env = container_spec.environment(config, IMAGE, hostname="h", home="/root", real_ids=True)
     assert (env["X"], env["Y"], env["HOSTNAME"], env["HOME"]) == ("pod", "image", "h", "/root")
     travelled = json.loads(json.dumps(env))
     assert os.fsencode(travelled["RAW"]) == b"\xff"
     assert "TERM" not in env
+    assert "TAR_OPTIONS" not in env
+
+
+def test_tar_keeps_to_the_only_owner_there_is() -> None:
+    env = container_spec.environment(cri.ContainerConfig(), IMAGE, hostname="h", home="/root", real_ids=False)
+    assert env["TAR_OPTIONS"] == "--no-same-owner"
 
 
 def identity(*, real_ids: bool, **fields: object) -> users.Identity:
