@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -52,13 +52,10 @@ class EmbeddedCluster:
         """
         started = time.monotonic()
         self._phases = []
-        with (
-            self._directory.locked("up"),
-            self._full_disk_explained(),
-            ThreadPoolExecutor(1, "import") as importer,
-        ):
-            # The client takes half a second to import: long before it is needed, beside what takes longer.
-            importer.submit(_import_client)
+        with self._directory.locked("up"), self._full_disk_explained():
+            # The client takes half a second to import: long before it is needed, beside what takes longer. Nobody
+            # waits for this thread: after a Ctrl-C in an import of ours it may hang on that module's lock for ever.
+            threading.Thread(target=_import_client, daemon=True).start()
             if rebuild:
                 holder.end(self._directory)
                 self._directory.remove()
