@@ -45,6 +45,7 @@ class Component(_Strict):
     module: str
     package: str
     stamp: tuple[str, ...]
+    tags: tuple[str, ...] = ()
     probe: tuple[str, ...]
     version_pattern: Pattern
     unofficial_pattern: Pattern
@@ -54,6 +55,7 @@ class ProgramEntry(_Strict):
     """A program's component, and in what it differs from it."""
 
     component: str
+    backend: str = "embedded"
     probe: tuple[str, ...] | None = None
     version_pattern: Pattern | None = None
     unofficial_pattern: Pattern | None = None
@@ -101,7 +103,8 @@ class Program:
     stamp: tuple[str, ...]
     probe: tuple[str, ...]
     version_pattern: str
-    unofficial_pattern: str
+    unofficial_pattern: str  # "": it does not say who built it
+    tags: tuple[str, ...] = ()
 
 
 def parse(text: str, where: str = str(FILE)) -> Versions:
@@ -134,6 +137,15 @@ def architecture(machine: str | None = None) -> str:
         raise LabsError(f"no programs for {name}: only {', '.join(ARCHITECTURES)} are supported") from None
 
 
+def names(backend: str = "embedded", versions: Versions | None = None) -> tuple[str, ...]:
+    """The programs that only this back end needs, or that all need, in the order in which they are built."""
+    return tuple(
+        name
+        for name, entry in (versions or load()).programs.items()
+        if entry.backend in (backend, "embedded")
+    )
+
+
 def program(name: str, versions: Versions | None = None) -> Program:
     """What is known of the program `name`; LabsError for a name that the list does not have."""
     known = versions or load()
@@ -154,5 +166,8 @@ def program(name: str, versions: Versions | None = None) -> Program:
         stamp=tuple(setting.format(**values) for setting in component.stamp),
         probe=entry.probe or component.probe,
         version_pattern=entry.version_pattern or component.version_pattern,
-        unofficial_pattern=entry.unofficial_pattern or component.unofficial_pattern,
+        unofficial_pattern=(
+            component.unofficial_pattern if entry.unofficial_pattern is None else entry.unofficial_pattern
+        ),
+        tags=component.tags,
     )

@@ -36,7 +36,11 @@ def test_go_modules_have_the_listed_versions() -> None:
         rf"^\tgo\.etcd\.io/etcd/server/v3 v{re.escape(known['etcd'])}( |$)", embedded, re.MULTILINE
     )
     assert f"github.com/coredns/coredns v{known['coredns']}\n" in coredns
-    for text in (embedded, coredns):
+    kind = (versions.CLUSTERS / "kind/go.mod").read_text()
+    containerd = (versions.CLUSTERS / "kind/containerd/go.mod").read_text()
+    assert f"\tsigs.k8s.io/kind v{known['kind']} " in kind
+    assert f"\tgithub.com/containerd/containerd/v2 v{known['containerd']} " in containerd
+    for text in (embedded, coredns, kind):
         needed = re.search(r"^go (\S+)$", text, re.MULTILINE)
         assert needed is not None
         assert needed.group(1) == versions.load().go.minimum
@@ -78,6 +82,13 @@ def test_each_mistake_is_named(change: tuple[str, str], message: str) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(LabsError, match="cannot read"):
         versions.load(tmp_path / "absent.toml")
+
+
+def test_a_back_end_has_its_programs_and_the_common_ones() -> None:
+    assert set(versions.names("kind")) - set(versions.names()) == {
+        *("kubeadm", "containerd", "containerd-shim-runc-v2", "ctr", "kind")
+    }
+    assert "kubelet" in versions.names()
 
 
 def test_unknown_names() -> None:

@@ -181,7 +181,11 @@ def build_one(
     stamp = " ".join(f"-X {setting}" for setting in program.stamp)
     count.begin(program.name)
     result = process.run(
-        [go.path, "build", "-v", "-trimpath", "-ldflags", f"-s -w {stamp}", "-o", output, program.package],
+        [
+            *(go.path, "build", "-v", "-trimpath", "-ldflags", f"-s -w {stamp}"),
+            *(("-tags", ",".join(program.tags)) if program.tags else ()),
+            *("-o", output, program.package),
+        ],
         cwd=program.module,
         env=environment,
         on_line=count.line,
@@ -194,7 +198,7 @@ def build_one(
         version, unofficial = find.probe(program, output)
     except ValueError as error:
         raise BuildFailed(f"{output}: {error}") from None
-    if version != program.version or not unofficial:
+    if version != program.version or not (unofficial or not program.unofficial_pattern):
         raise BuildFailed(f"{output} says version {version}, unofficial: {unofficial}")
     return store.install(
         cache_dir, output, name=program.name, version=version, origin="built", unofficial=True

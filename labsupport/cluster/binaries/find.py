@@ -32,7 +32,8 @@ def probe(program: Program, path: Path) -> tuple[str, bool]:
     version = re.search(program.version_pattern, said, re.MULTILINE)
     if version is None:
         raise ValueError(f"said no version: {result.reason(1)}")
-    return version.group(1), re.search(program.unofficial_pattern, said, re.MULTILINE) is not None
+    pattern = program.unofficial_pattern
+    return version.group(1), bool(pattern) and re.search(pattern, said, re.MULTILINE) is not None
 
 
 def _checked(program: Program, path: Path, origin: Origin) -> Binary:

@@ -194,7 +194,7 @@ def _existing(path: Path) -> Path:
 def programs(cache: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The cluster's programs that the cache lacks, and those it has that are no official release."""
     missing, unofficial = [], []
-    for name in versions.load().programs:
+    for name in versions.names():
         program = versions.program(name)
         kept = sorted((cache / "bin").glob(f"{name}-{program.version}-*/{name}.json"))
         if os.environ.get(binaries.variable(name)):

@@ -38,6 +38,8 @@ build)
 linux/amd64, go1.26.8, unofficial-build" ;;
     *etcd*) said="etcd Version: 3.7.0
 Git SHA: unofficial-build" ;;
+    *containerd*) said="containerd v2.3.7 unofficial-build" ;;
+    *sigs.k8s.io/kind) said="kind v0.33.0 go1.26.8 linux/amd64" ;;
     *) said='GitVersion:"v1.37.2", GitCommit:"unofficial-build" gitVersion: v1.37.2
   gitCommit: unofficial-build' ;;
     esac
@@ -81,6 +83,7 @@ def test_every_program_is_built_and_marked(tmp_path: Path, environ: dict[str, st
         in log
     )
     assert "buildDate" not in log
+    assert log.count("-tags no_aufs,") == 3, "containerd, its shim, ctr"
     assert list((tmp_path / "cache/build/out").iterdir()) == []
 
 
