@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+import struct
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from labsupport.cluster.embedded import linux
 from labsupport.cluster.embedded.runtime import process_init
 
 NEW = "new"
+_FD = struct.Struct("i")
 
 
 class Loop:
@@ -98,6 +100,20 @@ def _be_child(body: Callable[[socket.socket], None], ours: socket.socket, theirs
         theirs.send(process_init.TAG_ERROR + process_init.describe(error).encode(errors="replace")[:4000])
     finally:
         os._exit(code)
+
+
+def receive_fds(connection: socket.socket, size: int, count: int) -> tuple[bytes, list[int]]:
+    """Receive data and at most `count` descriptors, none of which a container that is started later inherits."""
+    # socket.recv_fds of Python 3.11 ignores the flag that makes them close at exec.
+    room = socket.CMSG_LEN(count * _FD.size)
+    data, ancillary, _, _ = connection.recvmsg(size, room, socket.MSG_CMSG_CLOEXEC)
+    fds = [
+        fd
+        for level, kind, payload in ancillary
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS)
+        for (fd,) in _FD.iter_unpack(payload[: len(payload) // _FD.size * _FD.size])
+    ]
+    return data, fds
 
 
 def exit_code(wait_status: int) -> int:

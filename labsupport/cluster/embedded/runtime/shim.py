@@ -25,7 +25,7 @@ from typing import Any
 from labsupport.cluster.embedded import linux
 from labsupport.cluster.embedded.runtime import config as configuration
 from labsupport.cluster.embedded.runtime import process_init, sandbox_init, spec
-from labsupport.cluster.embedded.runtime.loop import NEW, Forker, Loop, exit_code
+from labsupport.cluster.embedded.runtime.loop import NEW, Forker, Loop, exit_code, receive_fds
 from labsupport.cluster.embedded.runtime.shim_container import (
     RunningContainer,
     Streams,
@@ -68,7 +68,7 @@ class Shim:
     def receive(self, connection: socket.socket, buffer: bytearray) -> None:
         """Handle the complete requests among what has arrived."""
         try:
-            data, fds, _, _ = socket.recv_fds(connection, _MAX_REQUEST, 3)
+            data, fds = receive_fds(connection, _MAX_REQUEST, 3)
         except ConnectionError:
             data, fds = b"", []
         if not data:
@@ -215,7 +215,7 @@ class Shim:
 
         def read() -> None:
             nonlocal error
-            data, fds, _, _ = socket.recv_fds(status, 4096, 1)
+            data, fds = receive_fds(status, 4096, 1)
             if data[:1] == process_init.TAG_TERMINAL:
                 on_terminal(fds[0])
             elif data[:1] == process_init.TAG_ERROR:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import array
 import json
 import os
 import queue
 import socket
-import struct
 import sys
 import threading
 import time
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from labsupport.cluster.embedded.runtime import spec
+from labsupport.cluster.embedded.runtime.loop import receive_fds
 
 Message = dict[str, Any]
 _REPLY_TIMEOUT = 30.0  # seconds; the slowest request, a container's start, takes hundredths
@@ -144,11 +143,8 @@ class Exec:
 
     def _receive(self) -> Message:
         while (end := self._buffer.find(b"\n")) < 0:
-            size = array.array("i").itemsize
-            data, ancillary, _, _ = self.connection.recvmsg(4096, socket.CMSG_LEN(size))
-            for level, kind, payload in ancillary:
-                if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                    self._fds.extend(struct.unpack(f"{len(payload) // size}i", payload))
+            data, fds = receive_fds(self.connection, 4096, 1)
+            self._fds += fds
             if not data:
                 return {"exit_code": 137}  # the shim died, and the program with it
             self._buffer += data

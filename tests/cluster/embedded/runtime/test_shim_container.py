@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from labsupport.cluster.embedded.runtime import spec
-from labsupport.cluster.embedded.runtime.loop import Forker, Loop, exit_code
+from labsupport.cluster.embedded.runtime.loop import Forker, Loop, exit_code, receive_fds
 from labsupport.cluster.embedded.runtime.shim_container import FRAME, RunningContainer, Streams
 
 Start = Callable[..., RunningContainer]
@@ -149,3 +149,13 @@ def test_failed_child_reports_its_reason() -> None:
     assert b"mount /proc: Permission denied" in message
     _, wait_status = os.waitpid(pid, 0)
     assert exit_code(wait_status) == 127
+
+
+def test_received_descriptors_are_not_for_containers() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, open(os.devnull) as file:
+        socket.send_fds(theirs, [b"T"], [file.fileno()])
+        data, fds = receive_fds(ours, 10, 1)
+    assert data == b"T"
+    assert not os.get_inheritable(fds[0])
+    os.close(fds[0])
