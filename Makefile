@@ -8,7 +8,7 @@ STAGE = .ci/stage
 STAGES = $(MAKE) --keep-going --no-print-directory
 
 .PHONY: env env-dev env-ci up down bench build test ci lint format proto
-.PHONY: test-unit test-content test-lab ci-lint ci-cluster ci-browser
+.PHONY: test-unit test-content test-lab ci-lint ci-cluster ci-user ci-browser
 
 env: ## the environment alone (.venv)
 	@$(PYTHON) labsupport/bootstrap.py
@@ -35,7 +35,7 @@ test: env-dev ## unit tests, the labs' offline tests, lab 00 on a cluster
 	@$(STAGES) test-unit test-content test-lab
 
 ci: env-ci ## everything else that CI runs
-	@$(STAGES) ci-lint ci-cluster ci-browser
+	@$(STAGES) ci-lint ci-cluster ci-user ci-browser
 
 test-unit:
 	@$(STAGE) unit $(PYTEST) tests --ignore=tests/content --ignore=tests/on_cluster --ignore=tests/browser
@@ -51,6 +51,9 @@ ci-lint:
 
 ci-cluster:
 	@$(STAGE) on-cluster $(PYTEST) tests/on_cluster
+
+ci-user: ## once more as an ordinary user, where this one is root
+	@[ "$$(id -u)" -ne 0 ] || $(STAGE) ordinary-user .ci/as-user $(RESULTS)/ordinary-user.xml
 
 ci-browser:
 	@$(STAGE) browser $(PYTEST) tests/browser
