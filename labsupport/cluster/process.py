@@ -11,9 +11,11 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,16 +84,30 @@ def run(
 
     `on_line` is called with each line of either stream as it comes. `keep` bounds the lines of each stream
     that are kept (None: all). `timeout` is in seconds. Whatever leaves this function early (TimedOut,
-    KeyboardInterrupt, an error in `on_line`) ends the child's group first. OSError when the program cannot be
-    started.
+    KeyboardInterrupt, a SIGTERM or SIGHUP to us, an error in `on_line`) ends the child's group first. OSError
+    when the program cannot be started.
     """
     began = time.monotonic()
-    child = start(argv, cwd=cwd, env=env)
+    with _termination_raised():
+        child = start(argv, cwd=cwd, env=env)
+        stdout, stderr = _finish(child, began, timeout, on_line, keep)
+    words = tuple(os.fspath(word) for word in argv)
+    return Finished(words, child.returncode, stdout, stderr, time.monotonic() - began)
+
+
+def _finish(
+    child: subprocess.Popen[bytes],
+    began: float,
+    timeout: float | None,
+    on_line: Callable[[str], None] | None,
+    keep: int | None,
+) -> tuple[str, str]:
+    """Read what a child says and wait for its end; end its group if anything goes wrong here."""
     try:
         stdout, stderr = _read(child, None if timeout is None else began + timeout, on_line, keep)
         remaining = None if timeout is None else max(0.0, began + timeout - time.monotonic())
         try:
-            status = child.wait(remaining)
+            child.wait(remaining)
         except subprocess.TimeoutExpired:
             raise TimedOut(f"{child.args!r} did not end within {timeout:.0f} s") from None
     except BaseException:
@@ -101,7 +117,30 @@ def run(
         for stream in (child.stdout, child.stderr):
             if stream is not None:
                 stream.close()
-    return Finished(tuple(os.fspath(word) for word in argv), status, stdout, stderr, time.monotonic() - began)
+    return stdout, stderr
+
+
+@contextmanager
+def _termination_raised() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP (a closed terminal) raise SystemExit here, as Ctrl-C raises KeyboardInterrupt.
+
+    Their default action would end us at once, and the child, in a session of its own, would go on for minutes.
+    """
+
+    def leave(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers belong to the main thread
+        return
+    ours = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _read(

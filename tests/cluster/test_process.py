@@ -76,6 +76,23 @@ def test_interruption_ends_the_group(tmp_path: Path) -> None:
     assert not _alive(int(pid.read_text()))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_our_own_termination_ends_the_group(tmp_path: Path, number: signal.Signals) -> None:
+    pid = tmp_path / "pid"
+    code = f"""
+from labsupport.cluster import process
+process.run(["sh", "-c", "sleep 60 & echo $! > {pid}; echo; wait"], on_line=print)
+"""
+    ours = process.start([sys.executable, "-u", "-c", code])
+    assert ours.stdout is not None
+    assert ours.stdout.readline() == b"\n"
+    ours.send_signal(number)
+    assert ours.wait(10) == 128 + number
+    assert not _alive(int(pid.read_text()))
+    process.end(ours)
+    ours.communicate()
+
+
 def test_a_child_that_ignores_the_polite_signal_is_killed() -> None:
     child = process.start(["sh", "-c", "trap '' TERM; echo ready; sleep 60 & wait; sleep 60"])
     assert child.stdout is not None
