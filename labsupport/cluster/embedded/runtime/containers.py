@@ -60,6 +60,14 @@ def create(runtime: Runtime, request: cri.CreateContainerRequest) -> cri.CreateC
 def start(runtime: Runtime, request: cri.StartContainerRequest) -> cri.StartContainerResponse:
     """StartContainer: returns when the program runs; its failure to run is kept as the container's end."""
     container = get(runtime, request.container_id)
+    with container.starting:
+        start_now(runtime, container)
+    runtime.announce(container.id, cri.CONTAINER_STARTED_EVENT)
+    return cri.StartContainerResponse()
+
+
+def start_now(runtime: Runtime, container: Container) -> None:
+    """Start a new container; the caller holds its `starting`."""
     sandbox = runtime.sandboxes.get(container.sandbox_id)
     if sandbox is None or not sandbox.ready:
         raise failed(f"sandbox {container.sandbox_id} is not ready")
@@ -77,8 +85,6 @@ def start(runtime: Runtime, request: cri.StartContainerRequest) -> cri.StartCont
         if container.state == cri.CONTAINER_CREATED:  # else it has ended already
             container.state, container.started_at = cri.CONTAINER_RUNNING, time.time_ns()
         runtime.containers.save(container)
-    runtime.announce(container.id, cri.CONTAINER_STARTED_EVENT)
-    return cri.StartContainerResponse()
 
 
 def specification(runtime: Runtime, sandbox: Sandbox, container: Container) -> spec.ContainerSpec:
@@ -148,8 +154,8 @@ def get_running(runtime: Runtime, container_id: str) -> Container:
 
 def end(runtime: Runtime, container: Container, timeout: float) -> None:
     """End a container: its stop signal, `timeout` seconds, then SIGKILL; timeout 0 kills at once."""
-    with runtime.lock:
-        if container.state == cri.CONTAINER_CREATED and not container.pid:
+    with container.starting, runtime.lock:  # a start that is under way must be known before its end
+        if container.state == cri.CONTAINER_CREATED:
             runtime.mark_ended(container, 0, "Completed")
     if container.ended.is_set():
         return

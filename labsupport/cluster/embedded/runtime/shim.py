@@ -193,15 +193,16 @@ class Shim:
             )
 
         container = RunningContainer(self.loop, wanted, pid, streams, finished)
+        self.containers[wanted.id] = container  # from now on, so that it can be killed while it starts
 
         def done(error: str) -> None:
             if error:
                 mark.unlink(missing_ok=True)
+                self.containers.pop(wanted.id, None)
                 container.discard()
                 reply({"error": error})
                 return
             container.mount_namespace = namespace_inode(pid, "mnt")
-            self.containers[wanted.id] = container
             reply({"pid": pid})
             self.loop.on_readable(container.pidfd, container.reap)
 
@@ -234,10 +235,9 @@ class Shim:
         reply({})
 
     def forget(self, request: Message, reply: Reply) -> None:
-        """Drop the record of a container that has ended."""
-        container = self.containers.get(request["id"])
-        if container and container.exit_code is not None:
-            del self.containers[request["id"]]
+        """Drop a container that nobody wants any more; one that still runs is killed."""
+        if container := self.containers.pop(request["id"], None):
+            container.kill(signal.SIGKILL)
         reply({})
 
     def reopen_log(self, request: Message, reply: Reply) -> None:

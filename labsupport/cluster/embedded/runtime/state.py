@@ -14,7 +14,7 @@ from labsupport.cluster.embedded.runtime.config import Config
 from labsupport.cluster.embedded.runtime.cri import api_pb2 as cri
 from labsupport.cluster.embedded.runtime.images import Images
 from labsupport.cluster.embedded.runtime.network import AddressPool
-from labsupport.cluster.embedded.runtime.shim_client import ShimClient
+from labsupport.cluster.embedded.runtime.shim_client import ShimClient, ShimError
 from labsupport.cluster.embedded.runtime.store import (
     Container,
     Sandbox,
@@ -103,6 +103,9 @@ class Runtime:
                     container.state, container.pid = cri.CONTAINER_RUNNING, known["pid"]
                     container.started_at = container.started_at or time.time_ns()
                     self.containers.save(container)
+        if unwanted := [name for name in running if not self._is_wanted(name)]:
+            # In a thread: this one is needed for the replies.
+            threading.Thread(target=self._forget, args=(unwanted,), daemon=True).start()
         for sandbox in self.sandboxes:
             pinned = (self.config.sandbox_run(sandbox.id) / "uts").exists()
             held = sandbox.namespaces.pid != cri.POD or sandbox.id in state["holders"]
@@ -110,6 +113,18 @@ class Runtime:
                 sandbox.ready = False
                 self.pool.give_back(sandbox.address)
                 self.sandboxes.save(sandbox)
+
+    def _is_wanted(self, container_id: str) -> bool:
+        container = self.containers.get(container_id)
+        return container is not None and container.state != cri.CONTAINER_EXITED
+
+    def _forget(self, container_ids: list[str]) -> None:
+        """End what the shim runs although nobody knows it: its start was given up, or its record is lost."""
+        for container_id in container_ids:
+            try:
+                self.shim.call("forget", id=container_id)
+            except ShimError as error:
+                print(f"cannot end the container {container_id}: {error}", file=sys.stderr, flush=True)
 
 
 def load(config: Config) -> Runtime:

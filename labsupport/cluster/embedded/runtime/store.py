@@ -48,7 +48,8 @@ class Container:
     """A container, from its creation until the kubelet removes it.
 
     `image_id` is kept here: a catalogue that changes must not make old containers unlistable.
-    `ended` is set when the container has exited (or never ran and never will).
+    `ended` is set when the container has exited (or never ran and never will); `starting` is held by who starts
+    it, and by who must know whether it was started.
     """
 
     id: str
@@ -69,6 +70,7 @@ class Container:
     gid: int = 0
     groups: list[int] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+    starting: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
 
 Record = TypeVar("Record", Sandbox, Container)
@@ -76,7 +78,7 @@ Record = TypeVar("Record", Sandbox, Container)
 
 def encode(record: Sandbox | Container) -> dict[str, Any]:
     """The record as a dictionary that `json` can write."""
-    data = {key: value for key, value in vars(record).items() if key != "ended"}
+    data = {key: value for key, value in vars(record).items() if key not in ("ended", "starting")}
     data["config"] = json_format.MessageToDict(record.config, preserving_proto_field_name=True)
     return data
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import queue
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from labsupport.cluster.embedded.runtime import state
+from labsupport.cluster.embedded.runtime import containers, spec, state
 from labsupport.cluster.embedded.runtime.config import Config
 from labsupport.cluster.embedded.runtime.cri import api_pb2 as cri
 from labsupport.cluster.embedded.runtime.images import Images
@@ -21,6 +23,20 @@ from labsupport.cluster.embedded.runtime.store import (
     decode_sandbox,
 )
 from labsupport.cluster.embedded.runtime.users import Accounts
+
+
+class Shim:
+    """Records what is asked of a shim; `on_start` runs while a start is under way."""
+
+    def __init__(self) -> None:
+        self.calls: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
+        self.on_start: Callable[[], None] = lambda: None
+
+    def call(self, op: str, **arguments: Any) -> dict[str, Any]:
+        if op == "start":
+            self.on_start()
+        self.calls.put((op, arguments))
+        return {"pid": 9}
 
 
 @pytest.fixture
@@ -51,6 +67,7 @@ def runtime(tmp_path: Path) -> state.Runtime:
         "c", "s", cri.ContainerConfig(), "sha256:1", "i", 1, state=cri.CONTAINER_RUNNING, started_at=2, pid=7
     )
     runtime.containers.save(record)
+    runtime.shim = Shim()  # type: ignore[assignment]
     return runtime
 
 
@@ -121,3 +138,29 @@ def test_exit_is_recorded_once_and_announced(runtime: state.Runtime) -> None:
     assert (container(runtime).exit_code, container(runtime).reason) == (0, "Completed")
     assert events.get(timeout=1) == ("c", cri.CONTAINER_STOPPED_EVENT)
     assert events.empty()
+
+
+def test_container_that_nobody_knows_is_ended(runtime: state.Runtime) -> None:
+    lost = {"pid": 8, "exit_code": None, "finished_at": 0}
+    runtime.on_connect(report(c={"pid": 7, "exit_code": None, "finished_at": 0}, lost=lost))
+    shim = runtime.shim
+    assert isinstance(shim, Shim)
+    assert shim.calls.get(timeout=5) == ("forget", {"id": "lost"})
+    assert shim.calls.empty()
+
+
+def test_removal_waits_for_a_start_under_way(runtime: state.Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = container(runtime)
+    record.state, record.pid = cri.CONTAINER_CREATED, 0
+    monkeypatch.setattr(containers, "specification", lambda *_: spec.SandboxSpec("s", "/d", "h"))
+    shim = runtime.shim
+    assert isinstance(shim, Shim)
+    removal = threading.Thread(target=lambda: containers.end(runtime, record, 0), daemon=True)
+    shim.on_start = removal.start
+    containers.start(runtime, cri.StartContainerRequest(container_id="c"))
+    assert shim.calls.get(timeout=5)[0] == "start"
+    assert shim.calls.get(timeout=5) == ("kill", {"id": "c", "signal": 9})
+    runtime.on_exit("c", 137, 5)
+    removal.join(5)
+    assert not removal.is_alive()
+    assert record.exit_code == 137
