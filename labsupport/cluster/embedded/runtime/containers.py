@@ -52,7 +52,7 @@ def create(runtime: Runtime, request: cri.CreateContainerRequest) -> cri.CreateC
     except (ValueError, LookupError) as error:
         raise refused(str(error)) from error
     container.uid, container.gid, container.groups = identity.uid, identity.gid, list(identity.groups)
-    runtime.containers.save(container)
+    runtime.containers.add(container)
     runtime.announce(container.id, cri.CONTAINER_CREATED_EVENT)
     return cri.CreateContainerResponse(container_id=container.id)
 

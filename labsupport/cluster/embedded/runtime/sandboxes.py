@@ -29,7 +29,7 @@ def run(runtime: Runtime, request: cri.RunPodSandboxRequest) -> cri.RunPodSandbo
             raise failed(str(error)) from error
     try:
         runtime.shim.call("sandbox", spec=spec.to_json(specification(runtime, sandbox)))
-        runtime.sandboxes.save(sandbox)
+        runtime.sandboxes.add(sandbox)
         write_files(runtime.sandboxes.folder(sandbox.id), sandbox)
         if sandbox.config.port_mappings:
             hostports.apply(runtime.sandboxes)

@@ -71,13 +71,11 @@ class Runtime:
             container.state = cri.CONTAINER_EXITED
             container.exit_code, container.reason = exit_code, reason
             container.finished_at = finished_at or time.time_ns()
-            if self.containers.get(container.id):  # else removed meanwhile
-                try:
-                    self.containers.save(container)
-                except (
-                    OSError
-                ) as error:  # a full disk; the end is known in memory, and asked of the shim again
-                    print(f"cannot record the end of {container.id}: {error}", file=sys.stderr, flush=True)
+            try:
+                self.containers.save(container)
+            except OSError as error:
+                # A full disk: the end is known in memory, and a later server asks the shim again.
+                print(f"cannot record the end of {container.id}: {error}", file=sys.stderr, flush=True)
         container.ended.set()
         self.announce(container.id, cri.CONTAINER_STOPPED_EVENT)
 

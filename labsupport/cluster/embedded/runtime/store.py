@@ -109,6 +109,7 @@ class Table(Generic[Record]):
         """Load what is there; a damaged record is moved aside rather than stopping the node."""
         self.directory = directory
         self._records: dict[str, Record] = {}
+        self._lock = threading.Lock()
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o700)
         for path in sorted(directory.iterdir()):
@@ -132,16 +133,27 @@ class Table(Generic[Record]):
         """The record's own directory."""
         return self.directory / record_id
 
+    def add(self, record: Record) -> None:
+        """Write a new record."""
+        with self._lock:
+            self.folder(record.id).mkdir(mode=0o700)
+            self._write(record)
+            self._records[record.id] = record
+
     def save(self, record: Record) -> None:
-        """Write the record, new or changed."""
+        """Write a changed record; one that was removed meanwhile stays removed."""
+        with self._lock:
+            if record.id in self._records:
+                self._write(record)
+
+    def _write(self, record: Record) -> None:
         folder = self.folder(record.id)
-        folder.mkdir(mode=0o700, exist_ok=True)
         new = folder / "record.json.new"
         new.write_text(json.dumps(encode(record)))
         os.replace(new, folder / "record.json")  # noqa: PTH105 - says better what it does
-        self._records[record.id] = record
 
     def remove(self, record_id: str) -> None:
         """Forget the record and delete its directory with all that the container wrote."""
-        self._records.pop(record_id, None)
+        with self._lock:
+            self._records.pop(record_id, None)
         shutil.rmtree(self.folder(record_id), ignore_errors=True)

@@ -59,14 +59,14 @@ def runtime(tmp_path: Path) -> state.Runtime:
     )
     pod = cri.PodSandboxConfig()
     pod.linux.security_context.namespace_options.pid = cri.CONTAINER
-    runtime.sandboxes.save(Sandbox("s", pod, 1, address="10.244.0.2"))
+    runtime.sandboxes.add(Sandbox("s", pod, 1, address="10.244.0.2"))
     pinned = config.sandbox_run("s")
     pinned.mkdir(parents=True)
     (pinned / "uts").touch()
     record = Container(
         "c", "s", cri.ContainerConfig(), "sha256:1", "i", 1, state=cri.CONTAINER_RUNNING, started_at=2, pid=7
     )
-    runtime.containers.save(record)
+    runtime.containers.add(record)
     runtime.shim = Shim()  # type: ignore[assignment]
     return runtime
 
@@ -115,7 +115,8 @@ def test_restart_of_the_node(runtime: state.Runtime) -> None:
 def test_shared_pid_namespace_needs_its_holder(runtime: state.Runtime) -> None:
     config = cri.PodSandboxConfig()
     config.linux.security_context.namespace_options.pid = cri.POD
-    runtime.sandboxes.save(Sandbox("s", config, 1))
+    runtime.sandboxes.remove("s")
+    runtime.sandboxes.add(Sandbox("s", config, 1))
     runtime.on_connect({"containers": {}, "holders": ["s"]})
     assert [sandbox.ready for sandbox in runtime.sandboxes] == [True]
     runtime.on_connect({"containers": {}, "holders": []})
