@@ -54,16 +54,19 @@ def host_platform() -> tuple[str, str]:
     return release, ARCHITECTURES.get(machine, machine)
 
 
-def load(directory: Path = IMAGES, target: tuple[str, str] | None = None) -> Description:
-    """Read the description for `target` (release, architecture; default: this machine). LabsError on a bad
-    file.
+def load(
+    directory: Path = IMAGES, target: tuple[str, str] | None = None, name: str = "course-root"
+) -> Description:
+    """Read the description `name` for `target` (release, architecture; default: this machine).
+
+    LabsError on a bad file. There is another one than the course root's: that of a kind node (clusters/kind).
     """
     release, architecture = target or host_platform()
-    file = directory / "course-root.toml"
+    file = directory / f"{name}.toml"
     try:
         text = file.read_text()
         content = tomllib.loads(text)
-        pins = read_lock(directory / "course-root.lock", release, architecture)
+        pins = read_lock(directory / f"{name}.lock", release, architecture)
         return Description(
             release=release,
             architecture=architecture,

@@ -1,5 +1,7 @@
 """Writes clusters/images/course-root.lock anew: `python -m labsupport.cluster.courseroot.lock [amd64 arm64]`.
 
+With `kind` as the first word: clusters/kind/node-root.lock.
+
 It pins the newest versions that this machine's apt sources offer, for its release and each architecture named; lines
 of other releases and architectures stay.
 """
@@ -17,9 +19,9 @@ from . import apt
 from .description import IMAGES, Pin, host_platform, load
 
 
-def pins_of(architecture: str) -> dict[str, Pin]:
-    """The newest version and digest of each package that the course root has. LabsError when apt fails."""
-    description = load(target=(host_platform()[0], architecture))
+def pins_of(architecture: str, directory: Path = IMAGES, name: str = "course-root") -> dict[str, Pin]:
+    """The newest version and digest of each package that the root `name` has. LabsError when apt fails."""
+    description = load(directory, (host_platform()[0], architecture), name)
     with tempfile.TemporaryDirectory() as state, phase(f"package lists of {architecture}") as progress:
         private = apt.prepare(Path(state), architecture, progress.update)
         versions = apt.resolve(private, description.packages)
@@ -39,10 +41,12 @@ def render(old: str, release: str, architecture: str, pins: dict[str, Pin]) -> s
 
 
 def main(architectures: Sequence[str]) -> None:
-    """Rewrite the lock for this machine's release."""
-    file = IMAGES / "course-root.lock"
-    for architecture in architectures:
-        pins = pins_of(architecture)
+    """Rewrite a lock for this machine's release."""
+    node = architectures[:1] == ["kind"]
+    directory, name = (IMAGES.parent / "kind", "node-root") if node else (IMAGES, "course-root")
+    file = directory / f"{name}.lock"
+    for architecture in architectures[1:] if node else architectures:
+        pins = pins_of(architecture, directory, name)
         file.write_text(render(file.read_text(), host_platform()[0], architecture, pins))
         print(f"{host_platform()[0]} {architecture}: {len(pins)} packages")
 
