@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -94,15 +95,28 @@ def write_files(folder: Path, sandbox: Sandbox) -> None:
 
 def release(runtime: Runtime, sandbox: Sandbox) -> None:
     """Give back what a sandbox holds: PID namespace, network, pins, address. Safe to repeat."""
-    runtime.shim.call("end_sandbox", id=sandbox.id)
-    if sandbox.address:
-        network.remove_link(sandbox.id)
-        network.unpin(runtime.config.network_namespace(sandbox.id))
-    directory = runtime.config.sandbox_run(sandbox.id)
+    take_down(runtime, sandbox.id)
+    runtime.pool.give_back(sandbox.address)
+
+
+def take_down(runtime: Runtime, sandbox_id: str) -> None:
+    """Remove everything of a sandbox that exists outside its record."""
+    runtime.shim.call("end_sandbox", id=sandbox_id)
+    network.remove_link(sandbox_id)
+    network.unpin(runtime.config.network_namespace(sandbox_id))
+    directory = runtime.config.sandbox_run(sandbox_id)
     for name in ("pid", "ipc", "uts", "shm"):
         network.unpin(directory / name)
     network.unpin(directory)
-    runtime.pool.give_back(sandbox.address)
+
+
+def sweep(runtime: Runtime) -> None:
+    """Take down what a server that ended between making a sandbox and recording it has left. Before serving only."""
+    directory = runtime.config.run / "sandboxes"
+    for path in directory.iterdir() if directory.is_dir() else ():
+        if runtime.sandboxes.get(path.name) is None:
+            print(f"taking down the unrecorded sandbox {path.name}", file=sys.stderr, flush=True)
+            take_down(runtime, path.name)
 
 
 def stop(runtime: Runtime, request: cri.StopPodSandboxRequest) -> cri.StopPodSandboxResponse:

@@ -204,6 +204,7 @@ def services(runtime: Runtime, table: dict[str, Call]) -> list[grpc.GenericRpcHa
 def serve(config: configuration.Config) -> grpc.Server:
     """Load the state, connect to the shim and start to answer."""
     runtime = state.load(config)
+    sandboxes.sweep(runtime)
     table = calls(runtime, streaming.listen(runtime))
     sizes = [
         ("grpc.max_send_message_length", _MAX_MESSAGE),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from labsupport.cluster.embedded.runtime import containers, spec, state
+from labsupport.cluster.embedded.runtime import containers, sandboxes, spec, state
 from labsupport.cluster.embedded.runtime.config import Config
 from labsupport.cluster.embedded.runtime.cri import api_pb2 as cri
 from labsupport.cluster.embedded.runtime.images import Images
@@ -165,3 +165,14 @@ def test_removal_waits_for_a_start_under_way(runtime: state.Runtime, monkeypatch
     removal.join(5)
     assert not removal.is_alive()
     assert record.exit_code == 137
+
+
+def test_unrecorded_sandbox_is_taken_down(runtime: state.Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandboxes.network, "remove_link", lambda _: None)
+    monkeypatch.setattr(sandboxes.network.linux, "umount", lambda _: None)
+    lost = runtime.config.sandbox_run("lost")
+    lost.mkdir()
+    (lost / "uts").touch()
+    sandboxes.sweep(runtime)
+    assert not lost.exists()
+    assert (runtime.config.sandbox_run("s") / "uts").exists()
