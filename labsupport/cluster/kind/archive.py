@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import stat
 import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -158,12 +157,12 @@ def _tree(
         status = path.lstat()
         if stat.S_ISDIR(status.st_mode):
             _directory(archive, name, stat.S_IMODE(status.st_mode), made)
-            inside = [(f"{name}/{child}" if name else child, path / child) for child in os.listdir(path)]
+            inside = [(f"{name}/{child.name}" if name else child.name, child) for child in path.iterdir()]
             pending += sorted(inside, reverse=True)
             continue
         entry = _entry(name, stat.S_IMODE(status.st_mode))
         if stat.S_ISLNK(status.st_mode):
-            entry.type, entry.linkname = tarfile.SYMTYPE, os.readlink(path)
+            entry.type, entry.linkname = tarfile.SYMTYPE, str(path.readlink())
             archive.addfile(entry)
         elif stat.S_ISREG(status.st_mode):
             first = links.setdefault((status.st_dev, status.st_ino), name)

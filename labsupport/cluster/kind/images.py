@@ -75,7 +75,7 @@ def package_files() -> list[Path]:
 
 
 def root_layer(target: Path, root: Path) -> archive.Layer:
-    """The course root as a layer. Every file is root's, as it is in its packages but for a few that nothing here needs."""
+    """The course root as a layer. Every file is root's, as it is in its packages but for a few."""
     return archive.layer_of(target, trees={"": root}, keep=lambda name: not name.startswith(LEFT_OUT))
 
 

@@ -173,7 +173,7 @@ def component_names(kubeadm: Path) -> dict[str, str]:
     from labsupport.cluster import process
 
     version = f"v{versions.load().versions['kubernetes']}"
-    command = [kubeadm, "config", "images", "list", "--kubernetes-version", version]
+    command: list[str | Path] = [kubeadm, "config", "images", "list", "--kubernetes-version", version]
     result = process.run([*command, "--image-repository", REPOSITORY], timeout=60)
     names = {line.rpartition("/")[2].partition(":")[0]: line for line in result.stdout.split()}
     if not result.ok or "pause" not in names:

@@ -39,7 +39,7 @@ UNWANTED = (
 def make(
     root: Path, cache_dir: Path, description: Description, programs: Mapping[str, Path], progress: Phase
 ) -> tuple[Path, dict[str, str]]:
-    """Make the tree at `root`; returns it and the versions of its Debian packages. LabsError where a part is missing."""
+    """Make the tree at `root`; returns it and the versions of its Debian packages. LabsError: a part is missing."""
     progress.update("kind's files")
     kind = kind_files(cache_dir)
     packages, _ = courseroot_make.collect(description, cache_dir, cache_dir / "downloads" / "debs", progress)

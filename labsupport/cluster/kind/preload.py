@@ -43,7 +43,14 @@ def preload(archive: Path, store: Path, programs: Mapping[str, Path], scratch: P
             stderr=output.fileno(),
         )
     try:
-        ctr = [*alone, programs["ctr"], "--address", scratch / "socket", "--namespace", NAMESPACE]
+        ctr: list[str | Path] = [
+            *alone,
+            programs["ctr"],
+            "--address",
+            scratch / "socket",
+            "--namespace",
+            NAMESPACE,
+        ]
         _wait(ctr, log, daemon.poll)
         _run([*ctr, "images", "import", "--all-platforms", "--no-unpack", "--digests", archive])
         names = tuple(_run([*ctr, "images", "list", "--quiet"]).split())
