@@ -109,7 +109,7 @@ class EmbeddedCluster:
 
     def url(self, service: str, namespace: str, port: int | None = None) -> str:
         """An http URL on loopback that leads to a Service through kube-proxy's rules."""
-        from labsupport.cluster.embedded.services import service_target
+        from labsupport.cluster.services import service_target
 
         if holder.find(self._directory) is None:
             raise LabsError(f"Cluster {self.name!r} is not running.", fix="labs up")

@@ -18,6 +18,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ class Node:
         SOCKET.unlink(missing_ok=True)
         server = await asyncio.start_unix_server(relay.serve_in_node, SOCKET, limit=relay.BUFFER)
         SOCKET.chmod(0o600)
-        self.supervisor.start_those_after("")
+        self.supervisor.start_first()
         self.phase = "running"
         self.write_status()
         watchers = [
@@ -135,7 +136,10 @@ class Node:
         context = ssl.create_default_context(cafile=str(PKI / "ca.crt"))
         context.load_cert_chain(PKI / "supervisor.crt", PKI / "supervisor.key")
         while True:
-            ready = await asyncio.to_thread(answers, component.ready_url, context)
+            status = await asyncio.to_thread(answer, component.ready_url, context)
+            ready = status == HTTPStatus.OK
+            if status and not component.answering:
+                self.supervisor.mark_answering(component.name)
             if ready and not component.ready:
                 self.supervisor.mark_ready(component.name)
             elif component.ready and not ready:
@@ -144,13 +148,15 @@ class Node:
             await asyncio.sleep(WATCH_POLL if component.ready else READY_POLL)
 
 
-def answers(url: str, context: ssl.SSLContext) -> bool:
-    """Whether a GET of `url` is answered with 200."""
+def answer(url: str, context: ssl.SSLContext) -> int:
+    """The HTTP status that a GET of `url` is answered with; 0 where it is not answered."""
     try:
         with urllib.request.urlopen(url, context=context, timeout=2) as response:
-            return bool(response.status == 200)
-    except (OSError, urllib.error.URLError, ValueError):
-        return False
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except (OSError, ValueError):
+        return 0
 
 
 def main() -> None:

@@ -220,8 +220,9 @@ def read_components(path: Path) -> dict[str, Any]:
     for number, entry in enumerate(definition.get("component", []), 1):
         if not entry.get("name") or not entry.get("argv"):
             raise LabsError(f"{path}: component {number} needs a name and an argv")
-        if entry.get("after") and entry["after"] not in names:
-            raise LabsError(f"{path}: {entry['name']} comes after {entry['after']!r}, which is no component")
+        for other in (entry.get("after"), entry.get("after_answering")):
+            if other and other not in names:
+                raise LabsError(f"{path}: {entry['name']} comes after {other!r}, which is no component")
     return definition
 
 

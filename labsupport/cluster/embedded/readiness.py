@@ -152,7 +152,7 @@ def dns_problem(directory: ClusterDirectory) -> str:
     question = dns.message.make_query("kubernetes.default.svc.cluster.local.", "A")
     try:
         # Until kube-proxy has written its rules nobody answers at this address, not even with a refusal.
-        with holder.connected(node_directory(directory).host, f"{DNS_SERVICE_IP}:53", 0.3) as connection:
+        with holder.connected(node_directory(directory).host, f"{DNS_SERVICE_IP}:53", 0.1) as connection:
             connection.settimeout(2)
             answer = dns.query.tcp(question, DNS_SERVICE_IP, timeout=2, sock=connection)
     except (OSError, dns.exception.DNSException, EOFError) as error:

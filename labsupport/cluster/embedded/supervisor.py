@@ -32,11 +32,13 @@ class Component:
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     after: str = ""
+    after_answering: str = ""
     ready_url: str = ""
     state: str = "waiting"
     pid: int = 0
     started: float = 0.0
     ready: bool = False
+    answering: bool = False
     restarts: int = 0
     last_exit: str = ""
     delay: float = field(default=FIRST_DELAY)
@@ -62,6 +64,7 @@ def from_definition(definition: Mapping[str, Any]) -> tuple[Component, ...]:
             argv=tuple(entry["argv"]),
             environment={**common, **entry.get("environment", {})},
             after=entry.get("after", ""),
+            after_answering=entry.get("after_answering", ""),
             ready_url=entry.get("ready", ""),
         )
         for entry in definition["component"]
@@ -83,17 +86,20 @@ class Supervisor:
         self._stopping = False
         self._ended: dict[int, asyncio.Future[int]] = {}
 
-    def start_those_after(self, name: str) -> None:
-        """Start every component that waits for `name` ("" for those that wait for none)."""
-        for component in self.components.values():
-            if component.after == name and component.state == "waiting":
-                self._start(component)
+    def start_first(self) -> None:
+        """Start every component that waits for no other."""
+        self._start_waiting(lambda component: not component.after and not component.after_answering)
+
+    def mark_answering(self, name: str) -> None:
+        """Note that a component answers, be it with a refusal, and start what waited for that."""
+        self.components[name].answering = True
+        self._start_waiting(lambda component: component.after_answering == name)
 
     def mark_ready(self, name: str) -> None:
-        """Note that a component answered, and start what waited for it."""
+        """Note that a component is ready, and start what waited for it."""
         self.components[name].ready = True
         self._on_change()
-        self.start_those_after(name)
+        self._start_waiting(lambda component: component.after == name)
 
     def collect(self) -> None:
         """Wait for every child that has ended; to be called at SIGCHLD."""
@@ -122,6 +128,11 @@ class Supervisor:
             except TimeoutError:
                 os.kill(component.pid, signal.SIGKILL)
                 await ended
+
+    def _start_waiting(self, chosen: Callable[[Component], bool]) -> None:
+        for component in self.components.values():
+            if component.state == "waiting" and chosen(component):
+                self._start(component)
 
     def _start(self, component: Component) -> None:
         if self._stopping:

@@ -32,7 +32,7 @@ def run(
         supervisor = Supervisor(components, changed.set, {})
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGCHLD, supervisor.collect)
-        supervisor.start_those_after("")
+        supervisor.start_first()
         async with asyncio.timeout(10):
             while not until(supervisor):
                 changed.clear()
