@@ -15,23 +15,29 @@ from labsupport.errors import LabsError
 @click.command("up")
 @name_option
 @click.option(
-    "--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True, help="What runs it."
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default=None,
+    help="What runs it: that of the cluster that there is, else embedded.",
+)
+@click.option(
+    "--image", default=None, metavar="REF", help="kind: the node image; without it one is made here."
 )
 @click.option(
     "--rebuild", is_flag=True, help="Drop the data of a cluster whose store is damaged, and make it anew."
 )
 @json_option
-def up_command(name: str, backend: str, rebuild: bool, as_json: bool) -> None:
+def up_command(name: str, backend: str | None, image: str | None, rebuild: bool, as_json: bool) -> None:
     """Bring the cluster up, or go on where an interrupted `up` stopped; prints its kubeconfig's path.
 
-    Does nothing to a cluster that is up. Nothing needs root or Docker.
+    Does nothing to a cluster that is up. The embedded back end needs neither root nor Docker.
     """
-    cluster = clusters.get(name, backend)
+    cluster = clusters.get(name, backend, image=image)
     report = cluster.up(rebuild=rebuild)
     phases = {phase: round(seconds, 2) for phase, seconds in report.phases}
     data = {
         "name": name,
-        "backend": backend,
+        "backend": cluster.backend,
         "action": report.action,
         "seconds": round(report.seconds, 2),
         "phases": phases,

@@ -12,7 +12,7 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_NAME = "labs"
-BACKENDS = ("embedded",)
+BACKENDS = ("embedded", "kind")
 # Looked for here and not by importing the cluster room: a mistyped option should be told at once.
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 

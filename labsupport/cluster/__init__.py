@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["BACKENDS", "DEFAULT_NAME", "current", "get"]
 
-BACKENDS = ("embedded",)
+BACKENDS = ("embedded", "kind")
 DEFAULT_NAME = "labs"
 
 
-def get(name: str = DEFAULT_NAME, backend: str | None = None) -> Cluster:
+def get(name: str = DEFAULT_NAME, backend: str | None = None, *, image: str | None = None) -> Cluster:
     """The cluster of that name, whether it exists or not; a back end is needed only to make another kind than it is.
+
+    `image`: the node image to make it from, for back ends that have one.
 
     Raises LabsError for a bad name, an unknown back end, or a name that a cluster of another back end has.
     """
@@ -32,6 +34,14 @@ def get(name: str = DEFAULT_NAME, backend: str | None = None) -> Cluster:
             fix=f"choose another --name, or remove it with `labs down --name {name}`",
         )
     wanted = backend or recorded or "embedded"
+    if wanted == "kind":
+        from labsupport.cluster.kind.backend import KindCluster
+
+        return KindCluster(name, image)
+    if image:
+        raise LabsError(
+            f"The back end {wanted!r} has no node image.", fix="--image belongs to --backend kind"
+        )
     if wanted == "embedded":
         from labsupport.cluster.embedded.backend import EmbeddedCluster
 

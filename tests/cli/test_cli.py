@@ -154,7 +154,7 @@ def test_kubectl_without_a_cluster_says_what_to_do(
 def test_an_error_is_told_in_words_and_is_status_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise LabsError("The disk is full.", fix="free some", anchor="disk-full")
 
     monkeypatch.setattr(clusters, "get", broken)
@@ -169,7 +169,7 @@ def test_an_error_is_told_in_words_and_is_status_one(
 def test_an_interruption_says_that_it_goes_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(clusters, "get", interrupted)
