@@ -20,6 +20,7 @@ COMMANDS = {
     "url": ("cluster", "Print a local URL that leads to a Service."),
     "images": ("cache", "List the images that a cluster has."),
     "cache": ("cache", "Show what the cache holds; remove what is not needed."),
+    "bundle": ("bundle", "Make an offline bundle: a cluster for machines without a network."),
     "report": ("report", "Make one redacted archive for asking help."),
     "start": ("course", "Bring a lab to its start, or reset it."),
     "check": ("course", "Check an exercise."),

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 __all__ = ["Binary", "Origin", "ensure", "variable"]
 
-Origin = Literal["explicit", "cache", "path", "release", "built"]
+Origin = Literal["explicit", "cache", "path", "release", "built", "bundle"]
 _VERSIONS = Path(__file__).resolve().parents[3] / "clusters" / "versions.toml"
 
 

@@ -10,6 +10,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -37,19 +38,32 @@ class Package:
 
 def make(cache_dir: Path, directory: Path, description: Description, owner_base: int | None) -> None:
     """Make the course root as `directory`, in one step at the end, unless another process just did."""
+
+    def fill(temporary: Path) -> None:
+        if shutil.disk_usage(temporary).free < SPACE:
+            raise LabsError(
+                f"the course root needs {SPACE >> 20} MB free under {directory.parent}",
+                fix="free some space (labs cache --prune removes what is not in use), then try again",
+            )
+        _make_in(temporary, cache_dir, description, owner_base)
+
+    in_one_step(directory, fill)
+
+
+def in_one_step(directory: Path, fill: Callable[[Path], None]) -> None:
+    """Let `fill` make `root` and manifest.json in a new directory, which is then called `directory`.
+
+    Does nothing where that is there already; one process at a time.
+    """
     parent = private_directory(directory.parent)
     with locked(parent / "lock"):
         if (directory / "manifest.json").exists():
             return
         _sweep(parent)
-        if shutil.disk_usage(parent).free < SPACE:
-            raise LabsError(
-                f"the course root needs {SPACE >> 20} MB free under {parent}",
-                fix="free some space (labs cache --prune removes what is not in use), then try again",
-            )
         temporary = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
         try:
-            _make_in(temporary, cache_dir, description, owner_base)
+            fill(temporary)
+            temporary.chmod(0o755)
             if directory.exists():  # a tree without its manifest: half removed
                 remove_tree(directory)
             temporary.rename(directory)
@@ -89,7 +103,6 @@ def _make_in(temporary: Path, cache_dir: Path, description: Description, owner_b
         "deviations": deviations,
     }
     (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-    temporary.chmod(0o755)
 
 
 def collect(

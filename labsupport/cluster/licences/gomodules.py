@@ -1,0 +1,141 @@
+"""Licence texts of the Go modules linked into a program, from Go's module cache.
+
+What is not in the cache is downloaded by Go itself, with the user's GOPROXY and checked by the checksum database or
+go.sum as the user has set.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from labsupport.cluster import process, versions
+from labsupport.cluster.binaries import build, toolchain
+from labsupport.errors import LabsError
+from labsupport.paths import private_directory
+
+from . import Package, Text, gobinary, recognise
+from .gobinary import Module
+
+NAMES = re.compile(r"(licen[cs]e|copying|notice|copyright|unlicense|patents)([.-].*)?", re.IGNORECASE)
+NO_TEXT = re.compile(r".*\.(go|py|js|sh|tmpl|png|svg)", re.IGNORECASE)
+SKIPPED = {"testdata", "node_modules", ".git"}
+OURS = "labs.example/"  # our own main packages: their licence is this project's
+
+
+def linked(program: Path, cache_dir: Path, environ: Mapping[str, str] | None = None) -> list[Package]:
+    """The packages linked into a Go program: Go's own library first, then the modules by name.
+
+    ValueError when `program` is no Go program; LabsError when a text cannot be had.
+    """
+    information = gobinary.read(program)
+    environment = os.environ if environ is None else environ
+    modules = sorted(
+        {module for module in information.modules if not module.path.startswith(OURS)},
+        key=lambda module: (module.path, module.version),
+    )
+    places = _places(modules, cache_dir, environment)
+    packages = [_standard_library(information.go, cache_dir, environment)]
+    for module in modules:
+        texts = texts_of(places[module])
+        packages.append(
+            Package(
+                name=module.path,
+                version=module.version,
+                purl=f"pkg:golang/{quote(module.path)}@{quote(module.version)}",
+                texts=texts,
+                licence=recognise.expression(texts),
+                relation="STATIC_LINK",
+            )
+        )
+    return packages
+
+
+def escaped(path: str) -> str:
+    """A module path as directories of the module cache have it: "!" and the small letter for a capital."""
+    return re.sub(r"[A-Z]", lambda letter: "!" + letter.group().lower(), path)
+
+
+@functools.cache
+def texts_of(directory: Path) -> tuple[Text, ...]:
+    """Every licence text below a module's directory: code taken over from others has texts of its own there."""
+    found = []
+    for parent, directories, files in os.walk(directory):
+        directories[:] = sorted(name for name in directories if name not in SKIPPED)
+        for name in sorted(files):
+            path = Path(parent, name)
+            # A directory LICENSES holds texts under any name.
+            within = "LICENSES" in path.relative_to(directory).parts[:-1]
+            if (within or NAMES.fullmatch(name)) and not NO_TEXT.fullmatch(name):
+                found.append(Text(str(path.relative_to(directory)), path.read_bytes()))
+    return tuple(found)
+
+
+def _places(modules: Sequence[Module], cache_dir: Path, environ: Mapping[str, str]) -> dict[Module, Path]:
+    """Where each module's files are, downloaded if need be."""
+    scratch = private_directory(cache_dir / "build")
+    places = {
+        module: scratch / "gomod" / f"{escaped(module.path)}@{escaped(module.version)}" for module in modules
+    }
+    missing = [module for module, place in places.items() if not place.is_dir()]
+    if missing:
+        _download(missing, scratch, cache_dir, environ)
+    return places
+
+
+def _download(modules: Iterable[Module], scratch: Path, cache_dir: Path, environ: Mapping[str, str]) -> None:
+    go = toolchain.find(versions.load().go, cache_dir, environ)
+    wanted = [f"{module.path}@{module.version}" for module in modules]
+    # In a directory without go.mod: else versions other than its own would be refused.
+    result = process.run(
+        [go.path, "mod", "download", "-json", *wanted],
+        cwd=private_directory(scratch / "tmp"),
+        env=build.go_environment(scratch, environ) | {"GO111MODULE": "on"},
+    )
+    failed = [entry for entry in _objects(result.stdout) if entry.get("Error")]
+    if failed or not result.ok:
+        said = "; ".join(str(entry["Error"]) for entry in failed[:3]) or result.reason()
+        raise LabsError(
+            f"cannot get the sources of linked Go modules, which have their licences: {said}",
+            fix="check the network and GOPROXY, then try again",
+        )
+
+
+def _objects(text: str) -> list[dict[str, object]]:
+    """JSON objects written one after another."""
+    decoder, at, found = json.JSONDecoder(), 0, []
+    while (at := len(text) - len(text[at:].lstrip())) < len(text):
+        value, at = decoder.raw_decode(text, at)
+        found.append(value)
+    return found
+
+
+def _standard_library(version: str, cache_dir: Path, environ: Mapping[str, str]) -> Package:
+    """Go's library and run time, part of every Go program. Its licence is the same in all versions of Go 1."""
+    texts = _go_texts(cache_dir, tuple(sorted(environ.items())))
+    return Package(
+        name="std",
+        version=version,
+        purl=f"pkg:golang/std@{version}",
+        texts=texts,
+        licence=recognise.expression(texts),
+        relation="STATIC_LINK",
+        remark="Go's standard library and run time",
+    )
+
+
+@functools.cache
+def _go_texts(cache_dir: Path, environ: tuple[tuple[str, str], ...]) -> tuple[Text, ...]:
+    go = toolchain.find(versions.load().go, cache_dir, dict(environ))
+    result = process.run([go.path, "env", "GOROOT"], env=dict(environ) | {"GOTOOLCHAIN": "local"})
+    root = Path(result.stdout.strip())
+    # Distributions move the licence: Debian keeps it with its documentation.
+    for candidate in (root / "LICENSE", root.parent / "LICENSE", Path("/usr/share/doc/golang-go/copyright")):
+        if candidate.is_file():
+            return (Text("LICENSE", candidate.read_bytes()),)
+    return ()
