@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import click
 
@@ -24,15 +25,34 @@ from labsupport.errors import LabsError
     "--image", default=None, metavar="REF", help="kind: the node image; without it one is made here."
 )
 @click.option(
+    "--bundle",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Take what the cluster is made of from this bundle (labs bundle), not from the network.",
+)
+@click.option("--digest", help="The bundle's digest, as `labs bundle` printed it: nothing else is unpacked.")
+@click.option(
     "--rebuild", is_flag=True, help="Drop the data of a cluster whose store is damaged, and make it anew."
 )
 @json_option
-def up_command(name: str, backend: str | None, image: str | None, rebuild: bool, as_json: bool) -> None:
+def up_command(
+    name: str,
+    backend: str | None,
+    image: str | None,
+    bundle: Path | None,
+    digest: str | None,
+    rebuild: bool,
+    as_json: bool,
+) -> None:
     """Bring the cluster up, or go on where an interrupted `up` stopped; prints its kubeconfig's path.
 
     Does nothing to a cluster that is up. The embedded back end needs neither root nor Docker.
     """
+    if digest and bundle is None:
+        raise click.UsageError("--digest belongs to --bundle")
     cluster = clusters.get(name, backend, image=image)
+    if bundle is not None:
+        fill_cache(bundle, digest, cluster.backend)
     report = cluster.up(rebuild=rebuild)
     phases = {phase: round(seconds, 2) for phase, seconds in report.phases}
     data = {
@@ -44,6 +64,21 @@ def up_command(name: str, backend: str | None, image: str | None, rebuild: bool,
         "kubeconfig": str(cluster.kubeconfig),
     }
     emit(data, as_json=as_json, human=str(cluster.kubeconfig))
+
+
+def fill_cache(bundle: Path, digest: str | None, backend: str) -> None:
+    """Unpack what the back end needs and the cache lacks from a bundle, and say what was done."""
+    from labsupport import paths
+    from labsupport.cluster.bundle import install
+    from labsupport.cluster.embedded import idmap
+    from labsupport.console import note
+
+    owner_base = idmap.for_this_user().owner_base
+    done = install(bundle, digest, paths.cache(), backend=backend, owner_base=owner_base)
+    if digest is None:
+        note(f"  the bundle was checked against its own list only; its digest is {done.digest}")
+    if done.present:
+        note(f"  already in the cache: {', '.join(done.present)}")
 
 
 @click.command("down")
