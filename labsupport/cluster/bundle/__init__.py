@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from labsupport.cluster.bundle.install import Installed, install
-from labsupport.cluster.bundle.make import Made
+from labsupport.cluster.bundle.making import Made
 from labsupport.cluster.bundle.part import Part
 
 __all__ = ["Installed", "Made", "Part", "collect", "install", "make"]
@@ -35,7 +35,7 @@ def collect(cache_dir: Path, backends: Iterable[str]) -> list[Part]:
 
 
 def make(directory: Path, cache_dir: Path, backends: Iterable[str]) -> Made:
-    """Make or renew the bundle in `directory` for the back ends named; see `make.make`."""
-    from labsupport.cluster.bundle.make import make as write
+    """Make or renew the bundle in `directory` for the back ends named; see `making.make`."""
+    from labsupport.cluster.bundle.making import make as write
 
     return write(directory, collect(cache_dir, backends), cache_dir / "bundle.lock")

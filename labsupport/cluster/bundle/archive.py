@@ -12,6 +12,7 @@ import io
 import os
 import stat
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -146,7 +147,7 @@ def decompress(file: IO[bytes], target: Path, *, limit: int, on_bytes: Report = 
                     raise Refused("the archive unpacks to more than its list says")
                 output.write(block)
                 on_bytes(total)
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise Refused(f"the archive cannot be unpacked: {error}") from error
 
 
@@ -161,10 +162,16 @@ def read_files(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def _members(file: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     try:
-        with tarfile.open(fileobj=file, mode="r|gz", bufsize=BLOCK) as archive:
+        # Not mode "r|gz": tarfile takes a file that was cut off for one that is complete.
+        with (
+            gzip.GzipFile(fileobj=file) as content,
+            tarfile.open(fileobj=content, mode="r|", bufsize=BLOCK) as archive,
+        ):
             for member in archive:
                 yield archive, member
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+            while content.read(BLOCK):
+                pass  # to the end, where gzip's checksum is compared
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise Refused(f"the archive cannot be unpacked: {error}") from error
 
 

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from labsupport.cluster import courseroot, versions
 from labsupport.cluster.binaries import Origin, store
 from labsupport.cluster.bundle import archive, manifest, needs
-from labsupport.cluster.bundle.make import sha256_of
+from labsupport.cluster.bundle.making import sha256_of
 from labsupport.cluster.bundle.manifest import Manifest, PartEntry
 from labsupport.cluster.cachedir import explained_if_full, locked, remove_tree
 from labsupport.cluster.courseroot import finish

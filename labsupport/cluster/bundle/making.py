@@ -84,7 +84,9 @@ def sha256_of(file: Path) -> str:
 
 def key_of(part: Part) -> str:
     """What the list keeps of a part's input."""
-    return hashlib.sha256(f"{STEPS} {part.key} {part.unofficial} {part.origin}".encode()).hexdigest()[:32]
+    return hashlib.sha256(
+        f"{STEPS} {part.version} {part.key} {part.unofficial} {part.origin}".encode()
+    ).hexdigest()[:32]
 
 
 def _prepare(directory: Path) -> Manifest | None:
