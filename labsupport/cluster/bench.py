@@ -42,7 +42,7 @@ IDLE_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured: seconds, MB (10^6 bytes) and percent of one core, in the order of measurement."""
+    """What was measured: seconds, MB (2^20 bytes) and percent of one core, in the order of measurement."""
 
     backend: str
     up_s: tuple[float, ...]
@@ -312,7 +312,7 @@ def idle(cluster: Cluster) -> tuple[float, float]:
     time.sleep(IDLE_SECONDS)
     used, seconds = cpu_seconds(processes()) - before, time.monotonic() - began
     pss = sum(pss_bytes(process) or 0 for process in processes())
-    return pss / 1e6, 100 * used / seconds
+    return pss / 2**20, 100 * used / seconds
 
 
 def cpu_seconds(processes: Sequence[Any]) -> float:
