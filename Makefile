@@ -8,7 +8,7 @@ STAGE = .ci/stage
 STAGES = $(MAKE) --keep-going --no-print-directory
 
 .PHONY: env env-dev env-ci up down bench build test ci lint format proto
-.PHONY: test-unit test-content test-lab ci-lint ci-cluster ci-user ci-browser
+.PHONY: test-unit test-content test-lab ci-lint ci-cluster ci-user ci-browser ci-kind
 
 env: ## the environment alone (.venv)
 	@$(PYTHON) labsupport/bootstrap.py
@@ -35,10 +35,10 @@ test: env-dev ## unit tests, the labs' offline tests, lab 00 on a cluster
 	@$(STAGES) test-unit test-content test-lab
 
 ci: env-ci ## everything else that CI runs
-	@$(STAGES) ci-lint ci-cluster ci-user ci-browser
+	@$(STAGES) ci-lint ci-cluster ci-user ci-browser ci-kind
 
 test-unit:
-	@$(STAGE) unit $(PYTEST) tests --ignore=tests/content --ignore=tests/on_cluster --ignore=tests/browser
+	@$(STAGE) unit $(PYTEST) tests --ignore=tests/content --ignore=tests/on_cluster --ignore=tests/on_kind --ignore=tests/browser
 
 test-content:
 	@$(STAGE) content $(PYTEST) tests/content -m "not on_cluster"
@@ -57,6 +57,9 @@ ci-user: ## once more as an ordinary user, where this one is root
 
 ci-browser:
 	@$(STAGE) browser $(PYTEST) tests/browser
+
+ci-kind: ## the kind back end, in a Docker of its own that reaches nothing (as root; skipped where it cannot run)
+	@$(STAGE) kind .venv/bin/python .ci/kind-tests $(PYTEST) tests/on_kind
 
 lint: lint-ruff lint-format lint-types lint-imports lint-spelling lint-build ## all static checks
 

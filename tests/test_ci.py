@@ -100,6 +100,17 @@ def test_a_stage_keeps_its_status_and_time(tmp_path: Path) -> None:
     assert all(0 <= float(row[1]) < 10 for row in rows)
 
 
+def test_a_stage_that_cannot_run_is_skipped_by_name(
+    summary: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert stage(tmp_path, "one", "true").returncode == 0
+    assert stage(tmp_path, "kind", "sh", "-c", "exit 77").returncode == 0
+    assert summary.main(tmp_path / "test-results", [0, 0]) == 0
+    said = capsys.readouterr().out
+    assert "stage kind was skipped" in said
+    assert said.splitlines()[-1] == "1 passed, 0 failed, 1 skipped"
+
+
 def test_a_stage_that_hangs_is_ended(tmp_path: Path) -> None:
     done = stage(tmp_path, "slow", "sleep", "30", STAGE_LIMIT="0.2")
     assert done.returncode == 124

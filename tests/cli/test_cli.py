@@ -220,7 +220,7 @@ def test_doctor_fails_when_a_fatal_check_does(
     from labsupport.cluster import doctor
 
     checks = [doctor.Check("memory", False, True, "0.5 GB", "close other programs", "memory")]
-    monkeypatch.setattr(doctor, "examine", lambda name: tuple(checks))
+    monkeypatch.setattr(doctor, "examine", lambda *_: tuple(checks))
     assert cli.main(["doctor", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["checks"][0]["id"] == "memory"
     checks[0] = doctor.Check("memory", False, False, "2 GB", "close other programs", "memory")

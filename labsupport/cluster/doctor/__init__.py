@@ -11,13 +11,22 @@ from labsupport.cluster.doctor.check import Check, as_dict, describe, healthy
 __all__ = ["Check", "as_dict", "describe", "examine", "healthy"]
 
 
-def examine(name: str = "labs") -> tuple[Check, ...]:
-    """Look at this machine, within about a second (3 where releases do not answer), and judge what was found."""
+def examine(name: str = "labs", backend: str | None = None) -> tuple[Check, ...]:
+    """Look at this machine, within about a second (3 where releases do not answer), and judge what was found.
+
+    `backend`: which one is to run here; None: that of the cluster `name`, else the embedded one.
+    """
     # Late, so that reading a Check costs nothing.
     from labsupport.cluster import versions
+    from labsupport.cluster.directory import ClusterDirectory
     from labsupport.cluster.doctor import judge, probes
 
+    wanted = backend or ClusterDirectory(name).read_record().get("backend") or "embedded"
     go = versions.load().go
     oldest = tuple(int(part) for part in go.minimum.split("."))
-    facts = probes.look(name)
+    facts = probes.look(name, wanted)
+    if wanted == "kind":
+        from labsupport.cluster.doctor import engine
+
+        return engine.judge(facts, engine.look(name), name=name, go_oldest=oldest, minutes=go.cold_minutes)
     return judge.judge(facts, name=name, build_gb=go.space_gb, go_oldest=oldest, minutes=go.cold_minutes)

@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from labsupport import paths
@@ -34,11 +34,11 @@ KUBELET_CONTROLLERS = (
 GB = 1e9
 
 
-def look(cluster_name: str) -> Facts:
+def look(cluster_name: str, backend: str = "embedded") -> Facts:
     """Gather all facts; usually within a second."""
     state, cache = paths.state_location(), paths.cache()
     groups, controllers = control_groups(Path("/sys/fs/cgroup"), Path("/proc/self/mountinfo").read_text())
-    missing, unofficial = programs(cache)
+    missing, unofficial = programs(cache, versions.names(backend))
     return Facts(
         system=platform.system(),
         kernel=kernel(platform.release()),
@@ -191,10 +191,10 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def programs(cache: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The cluster's programs that the cache lacks, and those it has that are no official release."""
+def programs(cache: Path, names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those of the programs `names` that the cache lacks, and those it has that are no official release."""
     missing, unofficial = [], []
-    for name in versions.names():
+    for name in names:
         program = versions.program(name)
         kept = sorted((cache / "bin").glob(f"{name}-{program.version}-*/{name}.json"))
         if os.environ.get(binaries.variable(name)):

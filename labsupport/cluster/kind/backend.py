@@ -153,8 +153,7 @@ class KindCluster:
     def _nodes(self, engine: docker.Engine) -> tuple[docker.Node, ...]:
         """The cluster's containers. LabsError where another's have its name."""
         found = self._all(engine)
-        foreign = [node.name for node in found if not self._is_mine(node)]
-        if foreign:
+        if foreign := self.foreign(engine):
             raise LabsError(
                 f"There is a kind cluster {self._kind!r} already that this course did not make "
                 f"({', '.join(foreign)}). It is left alone.",
@@ -163,6 +162,10 @@ class KindCluster:
                 anchor="name-taken",
             )
         return found
+
+    def foreign(self, engine: docker.Engine) -> tuple[str, ...]:
+        """Names of containers that have this cluster's name and not its mark."""
+        return tuple(node.name for node in self._all(engine) if not self._is_mine(node))
 
     def _create(self, engine: docker.Engine) -> None:
         from labsupport.cluster import binaries

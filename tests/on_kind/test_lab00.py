@@ -1,0 +1,50 @@
+"""Lab 00 on kind: both notebooks run from top to bottom, and each check says what it must."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labsupport import kube
+from labsupport.cluster.interface import Cluster
+from labsupport.course import content
+from labsupport.course.manifest import find_lab
+from labsupport.paths import LABS, REPOSITORY
+
+
+@pytest.mark.parametrize(("tree", "expected"), [("solutions", "pass"), ("", "notyet")])
+def test_notebook(tree: str, expected: str, cluster: Cluster) -> None:
+    environment = os.environ | {
+        "LABS_EXPECT": expected,
+        "LABS_KUBECONFIG": str(cluster.kubeconfig),
+        "LABS_CLUSTER": cluster.name,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--nbval-lax",
+        "--nbval-current-env",
+    ]
+    notebook = LABS / tree / f"{find_lab('00').notebook}.ipynb"
+    done = subprocess.run(
+        [*command, "--nbval-cell-timeout", "120", str(notebook)],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+def test_exercises_are_honest(cluster: Cluster) -> None:
+    for result in content.prove(kube.connect(cluster.kubeconfig), [find_lab("00")]):
+        assert result.ok, result
