@@ -155,8 +155,7 @@ def read_files(path: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of each file of an archive, in its order."""
     with path.open("rb") as file:
         for archive, member in _members(file):
-            content = archive.extractfile(member)
-            if content is not None:
+            if member.isreg() and (content := archive.extractfile(member)) is not None:
                 yield member.name, content.read()
 
 
