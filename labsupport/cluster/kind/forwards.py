@@ -89,7 +89,9 @@ def end_all(directory: Path) -> None:
                     os.killpg(entry["pid"], number)
                 deadline = time.monotonic() + seconds
                 while process.group_alive(entry["pid"]) and time.monotonic() < deadline:
-                    time.sleep(0.01)  # not our child: there is no event for its end
+                    time.sleep(0.01)  # rarely our child: there is no event for its end
+            with suppress(ChildProcessError):
+                os.waitpid(entry["pid"], os.WNOHANG)  # if it is, nobody else lays it to rest
     _file(directory).unlink(missing_ok=True)
 
 
