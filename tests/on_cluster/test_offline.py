@@ -22,6 +22,8 @@ from .machine import surroundings
 HERE = Path(__file__).parent
 SOLUTION = HERE.parents[1] / "labs/source/00-start-here/solutions/00-expose/named-port.yaml"
 LABS = [sys.executable, "-m", "labsupport.cli"]
+# A bundle that was made before, by another user for instance: saves the making.
+GIVEN = "LABS_TEST_BUNDLE"
 # Tells which names the processes of a run ask for: the interpreter raises these events before it asks the system.
 WATCH = """
 import os, sys
@@ -52,6 +54,9 @@ class Bundle:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    if given := os.environ.get(GIVEN):
+        listing, digest = manifest.read(Path(given))
+        return Bundle(Path(given), digest, listing.parts)
     directory = tmp_path_factory.mktemp("bundle") / "embedded"
     done = subprocess.run(
         [*LABS, "bundle", "--output", str(directory), "--backend", "embedded", "--json"],
@@ -97,7 +102,8 @@ def test_lab_00_where_no_name_resolves(bundle: Bundle, tmp_path: Path) -> None:
     expected = {"up": 0, "start": 0, "unsolved": 1, "apply": 0, "solved": 0, "images": 0, "down": 0}
     assert {name: step["status"] for name, step in steps.items() if name != "network"} == expected, steps
     assert json.loads(steps["solved"]["out"])["verdict"] == "pass"
-    # example.org is the session's own question, asked to see that it gets no answer.
+    # example.org is the session's own question: it gets no answer, and it shows that questions are seen.
+    assert "example.org" in names
     assert set(names) - {"example.org", "127.0.0.1", "localhost", "::1"} == set()
     for program in (tmp_path / "cache/labs/bin").glob("*-*/*.json"):
         assert json.loads(program.read_text())["origin"] == "bundle"
@@ -178,6 +184,7 @@ def test_all_own_builds_say_that_they_are_unofficial(bundle: Bundle) -> None:
         assert remark.startswith("Unofficial build" if part.unofficial else "The project's own release")
 
 
+@pytest.mark.skipif(GIVEN in os.environ, reason="the bundle was not made from this user's cache")
 def test_again_from_the_same_cache_gives_the_same_bundle(bundle: Bundle, tmp_path: Path) -> None:
     for directory in (bundle.directory, tmp_path / "second"):
         done = subprocess.run(
