@@ -13,7 +13,12 @@ from labsupport.cluster.cachedir import locked, remove_tree, size_of
 from labsupport.cluster.embedded import idmap
 from labsupport.errors import LabsError
 
-LOCKS = ("bin/lock", "course-root/lock")  # held by whoever fills these directories
+LOCKS = (
+    "bin/lock",
+    "course-root/lock",
+    "kind/node.lock",
+    "kind/course.lock",
+)  # held by whoever fills these directories
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,11 @@ def _known(cache: Path) -> Iterator[tuple[Path, str, bool]]:
     roots = {_root_of_this_user(cache), *_roots_in_use()}
     for path in sorted((cache / "course-root").glob("[!.]*")):
         yield path, "course root", path in roots
+    for kind, what in (("node", "kind node image"), ("course", "course images for kind")):
+        made = sorted((cache / "kind").glob(f"{kind}-*/"), key=lambda path: path.stat().st_mtime)
+        for path in made:
+            # Which one the next `up` takes depends on much; it is nearly always the newest, and the others are large.
+            yield path, what, path == made[-1]
     for path in sorted((cache / "uv").glob("[!.]*")):
         yield path, "environment maker", True
     yield cache / "build", "scratch of builds", False

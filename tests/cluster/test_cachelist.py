@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,15 @@ def test_what_is_not_needed_goes_and_the_rest_stays(cache: Path) -> None:
     assert "course-root/ofacluster" in left
     assert len(left) == 4
     assert cachelist.prune(cache) == []
+
+
+def test_the_newest_image_of_a_kind_stays(cache: Path) -> None:
+    for number, name in enumerate(("node-b", "node-a", "course-x")):
+        (cache / "kind" / name).mkdir(parents=True)
+        os.utime(cache / "kind" / name, (1000 + number, 1000 + number))
+    removed = {str(item.path.relative_to(cache)) for item in cachelist.prune(cache)}
+    assert "kind/node-b" in removed
+    assert not removed & {"kind/node-a", "kind/course-x"}
 
 
 def test_sizes_are_those_on_the_disk(cache: Path) -> None:

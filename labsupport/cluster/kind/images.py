@@ -19,10 +19,10 @@ from labsupport.cluster.kind import archive
 from labsupport.console import phase
 from labsupport.paths import private_directory
 
-STEPS = 1  # raise it when the code below makes another archive from the same things
+STEPS = 2  # raise it when the code below makes another archive from the same things
 SOURCE = paths.REPOSITORY / "labsupport"
-# Outside of the cluster's own network nothing mounts over these; a layer with them would only be larger.
-LEFT_OUT = ("proc/", "sys/", "dev/")
+# What is mounted over anyway; and ldconfig's own notes, which hold inode numbers: no two trees have the same.
+LEFT_OUT = ("proc/", "sys/", "dev/", "var/cache/ldconfig/")
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,14 @@ def package_files() -> list[Path]:
     return sorted(path for path in SOURCE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
 
 
+def belongs(name: str) -> bool:
+    """Whether a path of a root directory goes into its layer."""
+    return not name.startswith(LEFT_OUT)
+
+
 def root_layer(target: Path, root: Path) -> archive.Layer:
     """The course root as a layer. Every file is root's, as it is in its packages but for a few."""
-    return archive.layer_of(target, trees={"": root}, keep=lambda name: not name.startswith(LEFT_OUT))
+    return archive.layer_of(target, trees={"": root}, keep=belongs)
 
 
 def images_of(
@@ -126,8 +131,8 @@ def _make(directory: Path, root: Path, catalogue: Catalogue, programs: Mapping[s
             layer.unlink()
         names = sorted(name for image in images for name in image.names)
         (temporary / "manifest.json").write_text(json.dumps({"names": names}, indent=1) + "\n")
-        if directory.exists():
-            remove_tree(directory)
+        for older in parent.glob("course-*"):  # quickly made, and of no use to a cluster that has them loaded
+            remove_tree(older)
         temporary.rename(directory)
     except BaseException:
         remove_tree(temporary)

@@ -33,5 +33,14 @@ def test_the_package_is_without_byte_code() -> None:
     assert not [path for path in files if path.suffix == ".pyc"]
 
 
+def test_what_no_two_trees_have_in_common_is_left_out() -> None:
+    kept = [
+        name
+        for name in ("var/cache/ldconfig/aux-cache", "proc/1", "proc", "usr/bin/sh")
+        if images.belongs(name)
+    ]
+    assert kept == ["proc", "usr/bin/sh"]
+
+
 def test_programs_are_those_of_the_catalogue() -> None:
     assert images.programs_of(read_catalogue()) == ("coredns",)
