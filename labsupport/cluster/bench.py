@@ -1,4 +1,4 @@
-"""Measure a cluster: times of up, restart, down and ready Pods, memory and CPU when idle.
+"""Measure clusters: times of up, restart, down and ready Pods, memory and CPU when idle.
 
 On a cluster of its own, in a state directory of its own that is removed at the end; the learner's is not touched.
 The caches are warm: one run before the counted ones fills them.
@@ -88,70 +88,108 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"p50": round(tenths[4], 3), "p90": round(tenths[8], 3)}
 
 
-def describe(result: Result) -> str:
-    """The result as a person reads it: medians with their spread."""
+def as_dict(results: Sequence[Result]) -> dict[str, Any]:
+    """The JSON form of several back ends."""
+    backends: dict[str, Any] = {}
+    for result in results:
+        backends |= result.as_dict()["backends"]
+    return {"backends": backends, "machine": results[0].machine if results else {}}
 
-    def row(what: str, values: Sequence[float], unit: str = "s") -> str:
-        low, high = min(values), max(values)
-        counted = f"{len(values)} runs, {low:.2f} to {high:.2f}"
-        return f"{what:34}  {statistics.median(values):8.2f} {unit:3}  ({counted})"
 
-    machine = result.machine
+def describe(results: Sequence[Result]) -> str:
+    """The results as a person reads them: a column for each back end, medians with their spread."""
+    machine = results[0].machine
     load = ", ".join(f"{value:.1f}" for value in machine.get("load_before", ()))
-    lines = [
-        f"Back end {result.backend}; {machine.get('processors')} processors, Linux {machine.get('kernel')}, "
-        f"{'root' if machine.get('root') else 'ordinary user'}, load before: {load}",
-        "",
-        f"{'':34}  {'MEDIAN':>8}",
-        row("up, until all is ready", result.up_s),
-        row("restart of a stopped cluster", result.restart_s),
-        row("down", result.down_s),
-        row("Pod to Ready, one after another", result.pod_ready_s),
-        f"{f'{len(result.together_s)} Pods at once, all Ready':34}  {max(result.together_s):8.2f} s",
-        f"{'memory when idle (PSS)':34}  {result.pss_mb:8.0f} MB",
-        f"{f'CPU when idle, over {IDLE_SECONDS:.0f} s':34}  {result.idle_cpu_percent:8.1f} % of a core",
-    ]
-    return "\n".join(lines)
+
+    def spreads(values: Sequence[float]) -> str:
+        return f"{statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
+
+    def row(what: str, cell: Callable[[Result], str]) -> str:
+        return "  ".join([f"{what:34}", *(f"{cell(result):26}" for result in results)]).rstrip()
+
+    one = results[0]
+    return "\n".join(
+        [
+            f"{machine.get('processors')} processors, Linux {machine.get('kernel')}, "
+            f"{'root' if machine.get('root') else 'ordinary user'}, load before: {load}",
+            f"Medians of {len(one.up_s)} runs, with least and greatest.",
+            "",
+            row("", lambda result: result.backend.upper()),
+            row("up, until all is ready", lambda result: spreads(result.up_s)),
+            row("restart of a stopped cluster", lambda result: spreads(result.restart_s)),
+            row("down", lambda result: spreads(result.down_s)),
+            row("Pod to Ready, one after another", lambda result: spreads(result.pod_ready_s)),
+            row("  its 90th percentile", lambda result: f"{spread(result.pod_ready_s)['p90']:.2f} s"),
+            row(
+                f"{len(one.together_s)} Pods at once, all Ready",
+                lambda result: f"{max(result.together_s):.2f} s",
+            ),
+            row("memory when idle (PSS)", lambda result: f"{result.pss_mb:.0f} MB"),
+            row(
+                f"CPU when idle, over {IDLE_SECONDS:.0f} s",
+                lambda result: f"{result.idle_cpu_percent:.1f} % of a core",
+            ),
+        ]
+    )
 
 
-def measure(runs: int) -> Result:
-    """Make, restart and end a cluster `runs` times and measure one of them. Takes about 2 minutes for 5 runs."""
+def can_run(backend: str) -> bool:
+    """Whether a back end can be measured here without installing anything."""
+    from labsupport.cluster import doctor
+
+    return doctor.healthy(doctor.examine(NAME, backend))
+
+
+def measure(runs: int, backends: Sequence[str] = ("embedded",)) -> list[Result]:
+    """Make, restart and end a cluster of each back end `runs` times, in turns, and measure one of each.
+
+    In turns, so that what else the machine does meets all of them alike. Takes about 2 minutes for 5 runs of an
+    embedded cluster and 7 for those of kind.
+    """
     from labsupport.cluster import get
 
-    up, restart, down = [], [], []
     machine = {
         "processors": os.cpu_count(),
         "kernel": platform.release(),
         "root": os.geteuid() == 0,
         "load_before": [round(value, 2) for value in os.getloadavg()],
     }
+    times: dict[str, dict[str, list[float]]] = {
+        each: {"up": [], "restart": [], "down": []} for each in backends
+    }
+    running: dict[str, tuple[list[float], list[float], float, float]] = {}
     with own_state():
-        cluster = get(NAME)
-        try:
-            with phase("Filling the caches (not counted)"):
-                cluster.up()
-                cluster.down()
-            for number in range(1, runs + 1):
-                with phase(f"Run {number} of {runs}"):
-                    up.append(timed(cluster.up))
-                    cluster.down(keep=True)
-                    restart.append(timed(cluster.up))
-                    if number == runs:
-                        ready, together, pss, cpu = _measure_running(cluster)
-                    down.append(timed(cluster.down))
-        finally:
-            cluster.down()
-    return Result(
-        backend=cluster.backend,
-        up_s=tuple(up),
-        restart_s=tuple(restart),
-        down_s=tuple(down),
-        pod_ready_s=tuple(ready),
-        together_s=tuple(together),
-        pss_mb=pss,
-        idle_cpu_percent=cpu,
-        machine=machine,
-    )
+        for number in range(runs + 1):
+            for backend in backends:
+                cluster = get(NAME, backend)
+                try:
+                    if number == 0:
+                        with phase(f"{backend}: filling the caches (not counted)"):
+                            cluster.up()
+                        continue
+                    with phase(f"{backend}: run {number} of {runs}"):
+                        times[backend]["up"].append(timed(cluster.up))
+                        cluster.down(keep=True)
+                        times[backend]["restart"].append(timed(cluster.up))
+                        if number == runs:
+                            running[backend] = _measure_running(cluster)
+                        times[backend]["down"].append(timed(cluster.down))
+                finally:
+                    cluster.down()
+    return [
+        Result(
+            backend=backend,
+            up_s=tuple(times[backend]["up"]),
+            restart_s=tuple(times[backend]["restart"]),
+            down_s=tuple(times[backend]["down"]),
+            pod_ready_s=tuple(running[backend][0]),
+            together_s=tuple(running[backend][1]),
+            pss_mb=running[backend][2],
+            idle_cpu_percent=running[backend][3],
+            machine=machine,
+        )
+        for backend in backends
+    ]
 
 
 @contextmanager
@@ -296,17 +334,14 @@ def idle(cluster: Cluster) -> tuple[float, float]:
     """Memory (PSS, MB) and CPU (percent of one core over IDLE_SECONDS) of everything that the cluster runs."""
     import psutil
 
-    from labsupport.cluster.directory import ClusterDirectory
-    from labsupport.cluster.embedded import holder
     from labsupport.cluster.embedded.inspect import pss_bytes
 
-    held = holder.find(ClusterDirectory(cluster.name))
-    if held is None:
-        raise LabsError("The measured cluster ended.", fix="labs doctor")
-    launcher = psutil.Process(held.launcher)
+    roots = [psutil.Process(pid) for pid in cluster.processes()]
+    if not roots:
+        raise LabsError("The measured cluster does not run, or runs on another machine.", fix="labs doctor")
 
     def processes() -> list[psutil.Process]:
-        return [launcher, *launcher.children(recursive=True)]
+        return [each for root in roots for each in (root, *root.children(recursive=True))]
 
     began, before = time.monotonic(), cpu_seconds(processes())
     time.sleep(IDLE_SECONDS)

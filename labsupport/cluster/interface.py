@@ -98,3 +98,6 @@ class Cluster(Protocol):
 
     def url(self, service: str, namespace: str, port: int | None = None) -> str:
         """An http URL on this machine's loopback that leads to a Service, until the cluster goes down."""
+
+    def processes(self) -> tuple[int, ...]:
+        """Pids on this machine of the processes that all it runs descends from; () where it does not run."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 import threading
 import time
 from pathlib import Path
@@ -41,9 +43,13 @@ def test_one_value_is_its_own_median() -> None:
 
 
 def test_the_human_form_gives_medians_and_spreads() -> None:
-    text = bench.describe(RESULT)
-    assert "5.00 s    (3 runs, 4.00 to 6.00)" in text
+    other = dataclasses.replace(RESULT, backend="kind", up_s=(30.0, 31.0, 32.0))
+    text = bench.describe([RESULT, other])
+    assert re.search(r"EMBEDDED +KIND$", text, re.MULTILINE)
+    assert re.search(r"^up.* 5\.00 s \(4\.00 to 6\.00\) +31\.00 s \(30\.00 to 32\.00\)$", text, re.MULTILINE)
+    assert "Medians of 3 runs" in text
     assert "ordinary user" in text
+    assert set(bench.as_dict([RESULT, other])["backends"]) == {"embedded", "kind"}
 
 
 def test_the_state_is_its_own_and_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,7 +118,7 @@ def test_the_cluster_is_ended_whatever_happens(tmp_path: Path, monkeypatch: pyte
         raise KeyboardInterrupt
 
     fake = SimpleNamespace(up=up, down=lambda **_: calls.append("down"), backend="embedded")
-    monkeypatch.setattr("labsupport.cluster.get", lambda name: fake)
+    monkeypatch.setattr("labsupport.cluster.get", lambda name, backend: fake)
     with pytest.raises(KeyboardInterrupt):
         bench.measure(1)
     assert calls == ["up", "down"]

@@ -116,6 +116,11 @@ class EmbeddedCluster:
         target = service_target(self.kubeconfig, service, namespace, port)
         return f"http://127.0.0.1:{holder.forward(self._directory, target)}"
 
+    def processes(self) -> tuple[int, ...]:
+        """The launcher: everything of the cluster descends from it."""
+        held = holder.find(self._directory)
+        return () if held is None else (held.launcher,)
+
     def _start(self, known: dict[str, object]) -> None:
         from labsupport.cluster import binaries, courseroot
         from labsupport.cluster.images import compiled_catalogue

@@ -140,6 +140,11 @@ class KindCluster:
         target = service_target(self.kubeconfig, service, namespace, port)
         return f"http://127.0.0.1:{forwards.forward(self.directory, engine, running[0].name, target)}"
 
+    def processes(self) -> tuple[int, ...]:
+        """The first process of each node; Docker's own are not among them, and on another machine there are none."""
+        nodes = [node for node in self._all(docker.find()) if self._is_mine(node)]
+        return tuple(node.pid for node in nodes if node.pid)
+
     @property
     def _mark(self) -> Path:
         return self._directory.root / "owner"
