@@ -1,7 +1,7 @@
 """Run by path where there is no network: a learner's first minutes with a bundle. Prints what happened as JSON.
 
-`offline_session.py BUNDLE DIGEST SOLUTION`: cluster up from the bundle, lab 00 started, checked as it is, solved by
-the manifest SOLUTION, checked again, cluster down. Steps that follow a failed one are not run.
+`offline_session.py BUNDLE DIGEST SOLUTION [BACKEND]`: cluster up from the bundle, lab 00 started, checked as it is,
+solved by the manifest SOLUTION, checked again, cluster down. Steps that follow a failed one are not run.
 """
 
 from __future__ import annotations
@@ -30,12 +30,13 @@ def reachable() -> str:
         )
 
 
-def main(bundle: str, digest: str, solution: str) -> dict[str, Any]:
+def main(bundle: str, digest: str, solution: str, backend: str = "embedded") -> dict[str, Any]:
     """Each step's exit status, seconds, standard output and error."""
     namespace = ""
     steps: dict[str, Any] = {"network": reachable()}
+    made_of = ["--backend", backend, "--bundle", bundle, "--digest", digest]
     plan = [
-        ("up", [*LABS, "up", "--name", NAME, "--bundle", bundle, "--digest", digest, "--json"], 0),
+        ("up", [*LABS, "up", "--name", NAME, *made_of, "--json"], 0),
         ("start", [*LABS, "start", "00", "--at", "00-expose", "--name", NAME, "--json"], 0),
         ("unsolved", [*LABS, "check", "00-expose", "--name", NAME, "--json"], 1),
         ("apply", [*LABS, "kubectl", "-n", "NAMESPACE", "apply", "-f", solution], 0),
@@ -66,4 +67,4 @@ def run(command: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(*sys.argv[1:4])))
+    print(json.dumps(main(*sys.argv[1:5])))

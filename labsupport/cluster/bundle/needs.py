@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from labsupport.cluster import courseroot, versions
+from labsupport.cluster.binaries import Binary
 from labsupport.cluster.bundle.manifest import ANCHOR, Manifest, PartEntry
 from labsupport.cluster.embedded import prepare
 from labsupport.errors import LabsError
 
 COURSE_ROOT = "course-root"
-IMAGES = ("course-images", "kind-node-image")
+NODE_IMAGE = "kind-node-image"
+IMAGES = ("course-images", NODE_IMAGE)
 
 
 def programs(backend: str) -> tuple[str, ...]:
@@ -55,6 +57,8 @@ def required(listing: Manifest, backend: str, directory: Path) -> list[PartEntry
     here = courseroot.digest(courseroot.load(target=(release, architecture)), None)
     if content.get("digest") != here:
         other.append("a course root that is described differently")
+    if backend == "kind" and there[NODE_IMAGE].content.get("place") != _node_place(there):
+        other.append("a node image that is described differently")
     if other:
         raise LabsError(
             f"{directory} was made by another version of this course; it has {', '.join(other)}",
@@ -62,3 +66,22 @@ def required(listing: Manifest, backend: str, directory: Path) -> list[PartEntry
             anchor=ANCHOR,
         )
     return [there[name] for name in names]
+
+
+def _node_place(there: Mapping[str, PartEntry]) -> str:
+    """Where this clone's back end looks for the node image made from the bundle's programs."""
+    from labsupport.cluster.kind import node_image
+
+    made_from = {
+        name: Binary(
+            name=name,
+            version=there[name].version,
+            path=Path(name),
+            origin="bundle",
+            unofficial=there[name].unofficial,
+            digest=str(there[name].content.get("sha256")),
+        )
+        for name in node_image.PROGRAMS
+    }
+    description = courseroot.load(node_image.DEFINITION, name="node-root")
+    return f"node-{node_image.key_of(description, made_from)}"
