@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def cluster(private_home: Path) -> Iterator[Cluster]:
     """The run's kind cluster, up and ready; taken down at the end.
 
-    From the bundle that LABS_TEST_BUNDLE names, with an empty cache, where there is one: as on a machine that reaches nothing.
+    From the bundle that LABS_TEST_BUNDLE names, with an empty cache: as on a machine that reaches nothing.
     """
     made = get("test", "kind")
     try:
