@@ -133,9 +133,20 @@ def _standard_library(version: str, cache_dir: Path, environ: Mapping[str, str])
 def _go_texts(cache_dir: Path, environ: tuple[tuple[str, str], ...]) -> tuple[Text, ...]:
     go = toolchain.find(versions.load().go, cache_dir, dict(environ))
     result = process.run([go.path, "env", "GOROOT"], env=dict(environ) | {"GOTOOLCHAIN": "local"})
-    root = Path(result.stdout.strip())
-    # Distributions move the licence: Debian keeps it with its documentation.
-    for candidate in (root / "LICENSE", root.parent / "LICENSE", Path("/usr/share/doc/golang-go/copyright")):
-        if candidate.is_file():
-            return (Text("LICENSE", candidate.read_bytes()),)
-    return ()
+    return go_texts_of(Path(result.stdout.strip()))
+
+
+def go_texts_of(root: Path) -> tuple[Text, ...]:
+    """The licence of Go at `root`, its GOROOT, and of what its library takes over from others."""
+    # The toolchain's wheel leaves the first one out, Debian moves it; the same authors' modules have the same text.
+    places = ("LICENSE", "src/cmd/vendor/golang.org/x/mod/LICENSE", "src/vendor/golang.org/x/net/LICENSE")
+    own = next((root / place for place in places if (root / place).is_file()), None)
+    if own is None:
+        return ()
+    vendor = root / "src/vendor"
+    taken = (
+        [Text(f"src/vendor/{text.name}", text.content) for text in texts_of(vendor)]
+        if vendor.is_dir()
+        else []
+    )
+    return (Text("LICENSE", own.read_bytes()), *taken)

@@ -48,6 +48,21 @@ def test_capitals_in_a_modules_path() -> None:
     assert gomodules.escaped("github.com/BurntSushi/toml") == "github.com/!burnt!sushi/toml"
 
 
+def test_the_licence_of_go_where_the_toolchain_lacks_it(tmp_path: Path) -> None:
+    for root in (tmp_path / "whole", tmp_path / "wheel"):
+        write(root / "src/vendor/golang.org/x/net/LICENSE", "of Go")
+        write(root / "src/vendor/golang.org/x/net/PATENTS", "grant")
+    write(tmp_path / "whole/LICENSE", "of Go")
+    texts = gomodules.go_texts_of(tmp_path / "wheel")
+    assert {text.name for text in texts} == {
+        "LICENSE",
+        "src/vendor/golang.org/x/net/LICENSE",
+        "src/vendor/golang.org/x/net/PATENTS",
+    }
+    assert gomodules.go_texts_of(tmp_path / "whole") == texts
+    assert gomodules.go_texts_of(tmp_path) == ()
+
+
 def test_a_debian_packages_copyright_and_what_it_refers_to(tmp_path: Path) -> None:
     text = (
         "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
