@@ -24,7 +24,10 @@ from labsupport.cluster.redact import Redactor
 from labsupport.errors import LabsError
 
 LOG_BYTES = 512 * 1024  # of each log, from its end: a fault is near it
-STATE_FILES = ("cluster.json", "launch.json", "launcher.json", "launcher.log", "node/host/status.json")
+STATE_FILES = (
+    *("cluster.json", "launch.json", "launcher.json", "launcher.log", "node/host/status.json"),
+    *("kind.yaml", "kind.log"),
+)
 LOG_DIRECTORIES = ("node/var/log/labs", "node/var/log/pods")
 SECRET_FILES = ("pki", "node/etc/kubernetes/pki")
 LIBRARIES = ("click", "cryptography", "jupyterlab", "kubernetes", "psutil", "pydantic", "requests", "rich")
