@@ -10,6 +10,7 @@ import click
 from labsupport import cluster as clusters
 from labsupport.cli.options import BACKENDS, DEFAULT_NAME, emit, json_option, name_option
 from labsupport.cluster.interface import ClusterStatus
+from labsupport.console import note
 from labsupport.errors import LabsError
 
 
@@ -170,4 +171,5 @@ def url_command(service: str, namespace: str, port: int | None, name: str, as_js
     Other users of this machine can open it too.
     """
     url = clusters.get(name).url(service, namespace, port)
+    note("Open to every user of this machine until `labs down`.")
     emit({"url": url, "service": service, "namespace": namespace}, as_json=as_json, human=url)

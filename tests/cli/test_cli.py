@@ -126,7 +126,9 @@ def test_down_keeps_only_if_asked(use: Use, tmp_path: Path, capsys: pytest.Captu
 def test_url_passes_namespace_and_port(use: Use, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     use(FakeCluster(tmp_path))
     assert cli.main(["url", "web", "-n", "shop", "--port", "80"]) == 0
-    assert capsys.readouterr().out == "http://127.0.0.1:4/shop/web/80\n"
+    said = capsys.readouterr()
+    assert said.out == "http://127.0.0.1:4/shop/web/80\n"
+    assert "every user of this machine" in said.err
 
 
 def test_kubectl_gets_every_word_and_our_kubeconfig(
