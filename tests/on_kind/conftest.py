@@ -32,11 +32,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def cluster(private_home: Path) -> Iterator[Cluster]:
     """The run's kind cluster, up and ready; taken down at the end.
 
-    From the bundle that LABS_TEST_BUNDLE names, with an empty cache: as on a machine that reaches nothing.
+    From the bundle that KIND_BUNDLE names, with an empty cache: as on a machine that reaches nothing.
     """
     made = get("test", "kind")
     try:
-        if directory := os.environ.get("LABS_TEST_BUNDLE"):
+        if directory := os.environ.get("KIND_BUNDLE"):
             command = [sys.executable, "-m", "labsupport.cli", "up", "--name", made.name, "--backend", "kind"]
             command += ["--bundle", directory, "--digest", manifest.read(Path(directory))[1], "--json"]
             environment = os.environ | {"XDG_CACHE_HOME": str(private_home / "cache")}
