@@ -23,8 +23,19 @@ _SIGNS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
         ),
         (),
     ),
-    ("ISC", ("permission to use, copy, modify, and/or distribute this software for any purpose",), ()),
-    ("ISC", ("permission to use, copy, modify, and distribute this software for any purpose",), ()),
+    (
+        "ISC",
+        (
+            "distribute this software for any purpose with or without fee is hereby granted",
+            "provided that the above copyright notice and this permission notice appear in all copies",
+        ),
+        (),
+    ),
+    (
+        "0BSD",
+        ("distribute this software for any purpose with or without fee is hereby granted.",),
+        (),
+    ),
     ("BSD-3-Clause", (*_BSD, "may be used to endorse or promote"), ("all advertising materials",)),
     ("BSD-2-Clause", _BSD, ("may be used to endorse or promote", "may not be used to endorse")),
     ("PSF-2.0", ("python software foundation license version 2",), ()),

@@ -16,6 +16,10 @@ MIT = (
     "Permission is hereby granted, free of charge, to any person\n"
     "The above copyright notice and this permission notice shall be included"
 )
+GRANT = (
+    "Permission to use, copy, modify, and/or distribute this software for any\n"
+    "purpose with or without fee is hereby granted"
+)
 APACHE = "Apache License\n   Version 2.0, January 2004\n TERMS AND CONDITIONS FOR USE, REPRODUCTION"
 
 
@@ -28,7 +32,12 @@ APACHE = "Apache License\n   Version 2.0, January 2004\n TERMS AND CONDITIONS FO
         (MIT, "MIT"),
         (APACHE, "Apache-2.0"),
         (APACHE + MIT, "Apache-2.0 AND MIT"),
-        ("Permission to use, copy, modify, and distribute this software for any purpose with", "ISC"),
+        (
+            GRANT
+            + ", provided that the above\ncopyright notice and this permission notice appear in all copies.",
+            "ISC",
+        ),
+        (GRANT + ".\n\nTHE SOFTWARE IS PROVIDED", "0BSD"),
         ("Licensed under the Apache License, Version 2.0", ""),
         ("All rights reserved.", ""),
         ("", ""),
