@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from labsupport.cluster import get
+from labsupport.cluster import doctor, get
 from labsupport.cluster.interface import Cluster
 from labsupport.cluster.kind import docker, node_image
 from labsupport.errors import LabsError
@@ -34,6 +34,13 @@ def test_status_and_found(cluster: Cluster) -> None:
     assert all(component.pss_mb for component in status.components), "root may read it"
     assert status.api.startswith("https://127.0.0.1:")
     assert cluster.up().action == "found"
+
+
+def test_the_doctor_finds_nothing_that_forbids_it(cluster: Cluster) -> None:
+    checks = {each.id: each for each in doctor.examine(cluster.name, "kind")}
+    assert doctor.healthy(list(checks.values())), doctor.describe(list(checks.values()))
+    assert checks["docker"].ok
+    assert checks["name-taken"].ok, "our own containers do not take our name"
 
 
 def test_the_kubeconfig_is_ours_alone(cluster: Cluster) -> None:
@@ -103,6 +110,8 @@ def test_what_is_anothers_is_refused_and_untouched(private_home: Path) -> None:
         with pytest.raises(LabsError, match="did not make") as refused:
             other.up()
         assert "--name" in refused.value.fix
+        (taken,) = [each for each in doctor.examine("other", "kind") if each.id == "name-taken"]
+        assert not taken.ok
         other.down()
         running = engine().must("inspect", "--format", "{{.State.Running}}", container).strip()
         assert running == "true"
