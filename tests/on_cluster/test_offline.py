@@ -15,7 +15,7 @@ import pytest
 
 from labsupport.cluster.bundle import archive, manifest
 from labsupport.cluster.bundle.manifest import PartEntry
-from labsupport.cluster.licences import gobinary
+from labsupport.cluster.licences import gobinary, gomodules
 
 from .machine import surroundings
 
@@ -142,8 +142,10 @@ def test_each_linked_module_has_its_licence_text_and_an_entry(bundle: Bundle, tm
             archive.unpack_one(file, part.name, program, limit=part.unpacked)
         information = gobinary.read(program)
         program.unlink()
-        linked = {(module.path, module.version) for module in information.modules}
-        linked = {(path, version) for path, version in linked if not path.startswith("labs.example/")}
+        own = {module.path for module in information.modules if module.path.startswith("labs.example/")}
+        sources = gomodules.sources_of(information, part.version)
+        assert {module.path for module in sources} == {module.path for module in information.modules} - own
+        linked = {(module.path, module.version) for module in sources}
         linked.add(("std", information.go))
         assert linked == bundle.sbom(part).keys()
         with_text = {

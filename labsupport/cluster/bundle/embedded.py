@@ -26,7 +26,7 @@ def program_part(binary: Binary, cache_dir: Path, backends: Iterable[str]) -> Pa
 
     def packages() -> Sequence[Package]:
         try:
-            return gomodules.linked(binary.path, cache_dir)
+            return gomodules.linked(binary.path, binary.version, cache_dir)
         except ValueError as error:
             raise LabsError(f"cannot tell what {binary.name} is made of: {error}") from None
 

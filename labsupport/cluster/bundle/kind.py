@@ -85,7 +85,7 @@ def _of_course_root(root: CourseRoot) -> list[Package]:
 
 
 def _linked(programs: Sequence[Binary], cache_dir: Path) -> list[Package]:
-    return merged(*(gomodules.linked(program.path, cache_dir) for program in programs))
+    return merged(*(gomodules.linked(program.path, program.version, cache_dir) for program in programs))
 
 
 def _kind_files(cache_dir: Path) -> Package:

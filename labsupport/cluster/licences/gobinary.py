@@ -15,6 +15,7 @@ MAGIC = b"\xff Go buildinf:"
 ALIGNMENT = 16
 INLINE = 2  # flag: the strings follow in place
 MARK = 16
+WORKING_TREE = "(devel)"  # the version that Go gives a module of the tree it builds in
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,11 @@ class Module:
 
 @dataclass(frozen=True)
 class BuildInformation:
-    """Go's version without "go", the package built, and every module of which something is linked."""
+    """Go's version without "go", the package built, its module's path, and every module that something is linked of."""
 
     go: str
     package: str
+    main: str
     modules: tuple[Module, ...]
 
 
@@ -62,18 +64,22 @@ def _parse(content: mmap.mmap, at: int) -> BuildInformation:
 
 def parse_listing(version: str, listing: str) -> BuildInformation:
     """The lines `path`, `mod`, `dep` and `=>` (what replaces the one before), fields separated by tabs."""
-    package, modules = "", list[Module]()
+    package, main, modules = "", "", list[Module]()
     for line in listing.splitlines():
         kind, *fields = line.split("\t")
         if kind == "path":
             package = fields[0]
         elif kind in ("mod", "dep"):
             modules.append(_module(fields))
+            main = modules[-1].path if kind == "mod" else main
         elif kind == "=>":
-            modules[-1] = _module(fields)
+            replacement = _module(fields)
+            # By a directory of the builder's working tree: the module is what it was, of no published version.
+            local = replacement.path.startswith((".", "/"))
+            modules[-1] = Module(modules[-1].path, WORKING_TREE, "") if local else replacement
     if not package:
         raise ValueError("no package is named")
-    return BuildInformation(version.removeprefix("go").split(" ")[0], package, tuple(modules))
+    return BuildInformation(version.removeprefix("go").split(" ")[0], package, main, tuple(modules))
 
 
 def _module(fields: list[str]) -> Module:

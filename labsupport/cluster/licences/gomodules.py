@@ -1,7 +1,7 @@
 """Licence texts of the Go modules linked into a program, from Go's module cache.
 
-What is not in the cache is downloaded by Go itself, with the user's GOPROXY and checked by the checksum database or
-go.sum as the user has set.
+What is not in the cache is downloaded by Go itself, with the user's GOPROXY, and must have the digest that the program
+was linked with.
 """
 
 from __future__ import annotations
@@ -20,29 +20,31 @@ from labsupport.errors import LabsError
 from labsupport.paths import private_directory
 
 from . import Package, Text, gobinary, recognise
-from .gobinary import Module
+from .gobinary import BuildInformation, Module
 
 NAMES = re.compile(r"(licen[cs]e|copying|notice|copyright|unlicense|patents)([.-].*)?", re.IGNORECASE)
 NO_TEXT = re.compile(r".*\.(go|py|js|sh|tmpl|png|svg)", re.IGNORECASE)
 SKIPPED = {"testdata", "node_modules", ".git"}
+PUBLISHED = re.compile(r"v\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+incompatible)?")
 OURS = "labs.example/"  # our own main packages: their licence is this project's
 
 
-def linked(program: Path, cache_dir: Path, environ: Mapping[str, str] | None = None) -> list[Package]:
-    """The packages linked into a Go program: Go's own library first, then the modules by name.
+def linked(
+    program: Path, version: str, cache_dir: Path, environ: Mapping[str, str] | None = None
+) -> list[Package]:
+    """The packages linked into a Go program of `version`: Go's own library first, then the modules by name.
 
-    ValueError when `program` is no Go program; LabsError when a text cannot be had.
+    What a release was built from in its own working tree has no version of its own: it is listed with the program's,
+    and its licence is that of the program's module. ValueError when `program` is no Go program; LabsError when a text
+    cannot be had.
     """
     information = gobinary.read(program)
     environment = os.environ if environ is None else environ
-    modules = sorted(
-        {module for module in information.modules if not module.path.startswith(OURS)},
-        key=lambda module: (module.path, module.version),
-    )
-    places = _places(modules, cache_dir, environment)
+    sources = sources_of(information, version)
+    places = _places(sorted(set(sources.values()), key=_order), cache_dir, environment)
     packages = [_standard_library(information.go, cache_dir, environment)]
-    for module in modules:
-        texts = texts_of(places[module])
+    for module in sorted(sources, key=_order):
+        texts = texts_of(places[sources[module]])
         packages.append(
             Package(
                 name=module.path,
@@ -54,6 +56,24 @@ def linked(program: Path, cache_dir: Path, environ: Mapping[str, str] | None = N
             )
         )
     return packages
+
+
+def sources_of(information: BuildInformation, version: str) -> dict[Module, Module]:
+    """Each linked module that is not ours, and the published module that has its licence."""
+    whole = Module(information.main, f"v{version}", "")
+    sources = {}
+    for module in information.modules:
+        if module.path.startswith(OURS):
+            continue
+        if PUBLISHED.fullmatch(module.version) and module.version != "v0.0.0":
+            sources[module] = module
+        else:
+            sources[Module(module.path, whole.version, "")] = whole
+    return sources
+
+
+def _order(module: Module) -> tuple[str, str]:
+    return module.path, module.version
 
 
 def escaped(path: str) -> str:
@@ -90,18 +110,30 @@ def _places(modules: Sequence[Module], cache_dir: Path, environ: Mapping[str, st
 
 def _download(modules: Iterable[Module], scratch: Path, cache_dir: Path, environ: Mapping[str, str]) -> None:
     go = toolchain.find(versions.load().go, cache_dir, environ)
-    wanted = [f"{module.path}@{module.version}" for module in modules]
+    wanted = {f"{module.path}@{module.version}": module for module in modules}
+    settings = {
+        "GO111MODULE": "on",
+        "GOPATH": str(scratch / "gopath"),  # else a directory `go` appears in the user's home
+        # The program itself says which digest each module had: that decides, not a data base of the network.
+        "GONOSUMDB": "*",
+    }
     # In a directory without go.mod: else versions other than its own would be refused.
     result = process.run(
         [go.path, "mod", "download", "-json", *wanted],
         cwd=private_directory(scratch / "tmp"),
-        env=build.go_environment(scratch, environ) | {"GO111MODULE": "on"},
+        env=build.go_environment(scratch, environ) | settings,
     )
-    failed = [entry for entry in _objects(result.stdout) if entry.get("Error")]
+    failed = [str(entry["Error"]) for entry in _objects(result.stdout) if entry.get("Error")]
+    for entry in _objects(result.stdout):
+        module = wanted.get(f"{entry.get('Path')}@{entry.get('Version')}")
+        if module and module.digest and entry.get("Sum") not in (None, module.digest):
+            failed.append(
+                f"{module.path} {module.version} has digest {entry['Sum']}, linked was {module.digest}"
+            )
     if failed or not result.ok:
-        said = "; ".join(str(entry["Error"]) for entry in failed[:3]) or result.reason()
         raise LabsError(
-            f"cannot get the sources of linked Go modules, which have their licences: {said}",
+            "cannot get the sources of linked Go modules, which have their licences: "
+            + ("; ".join(failed[:3]) or result.reason()),
             fix="check the network and GOPROXY, then try again",
         )
 
