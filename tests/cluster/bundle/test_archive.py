@@ -53,8 +53,9 @@ def test_a_tree_comes_back_with_modes_and_links(tree: Path, tmp_path: Path) -> N
     assert not (back / "cache").exists()
 
 
-def test_equal_trees_give_equal_bytes(tree: Path, tmp_path: Path) -> None:
+def test_equal_trees_give_equal_bytes(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive.write_tree(tmp_path / "a.tar.gz", tree)
+    monkeypatch.setattr("time.time", lambda: 1.0)
     for path in [*tree.rglob("*"), tree]:
         if not path.is_symlink():
             os.utime(path, (1, 1))

@@ -205,6 +205,18 @@ def test_an_archive_that_is_listed_and_still_wrong(bundle: Path, cache: Path) ->
     assert not [path for path in (cache / "bin").iterdir() if path.name.startswith(".new-")]
 
 
+def test_another_program_than_the_list_names(bundle: Path, cache: Path) -> None:
+    def change(raw: dict[str, object]) -> None:
+        for entry in raw["parts"]:  # type: ignore[attr-defined]
+            if entry["name"] == "etcd":
+                entry["content"]["sha256"] = "0" * 64
+
+    rewrite(bundle, change)
+    with pytest.raises(LabsError, match="etcd in its archive is not the program"):
+        use(bundle, cache)
+    assert not list((cache / "bin").glob("etcd*"))
+
+
 def test_too_little_space(bundle: Path, cache: Path) -> None:
     def change(raw: dict[str, object]) -> None:
         raw["parts"][0]["unpacked"] = 1 << 60  # type: ignore[index]
