@@ -88,7 +88,7 @@ def run(
     when the program cannot be started.
     """
     began = time.monotonic()
-    with _termination_raised():
+    with termination_raised():
         child = start(argv, cwd=cwd, env=env)
         stdout, stderr = _finish(child, began, timeout, on_line, keep)
     words = tuple(os.fspath(word) for word in argv)
@@ -121,7 +121,7 @@ def _finish(
 
 
 @contextmanager
-def _termination_raised() -> Iterator[None]:
+def termination_raised() -> Iterator[None]:
     """Let SIGTERM and SIGHUP (a closed terminal) raise SystemExit here, as Ctrl-C raises KeyboardInterrupt.
 
     Their default action would end us at once, and the child, in a session of its own, would go on for minutes.

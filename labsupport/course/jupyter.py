@@ -78,8 +78,10 @@ def serve(
                 stderr=output.fileno(),
             )
         try:
-            _await(child, port, log)
-            yield Server(port, token, log, child)
+            # A closed terminal must not leave a server behind, whose token nobody has any more.
+            with process.termination_raised():
+                _await(child, port, log)
+                yield Server(port, token, log, child)
         finally:
             process.end(child, grace=8.0)
     finally:

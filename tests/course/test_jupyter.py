@@ -1,12 +1,16 @@
-"""How JupyterLab is set up, without starting it."""
+"""How JupyterLab is set up, and that it ends with the command that started it."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from labsupport.course import jupyter
@@ -57,3 +61,32 @@ def test_no_browser_is_opened_where_nobody_would_see_it(
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv(name, value)
     assert jupyter.has_display() is seen
+
+
+RUN = (
+    "import sys; from pathlib import Path; from labsupport.course import jupyter\n"
+    "jupyter.run(Path(sys.argv[1]) / 'x.ipynb', Path(sys.argv[1]), Path(sys.argv[1]) / 'none', browser=False)"
+)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_no_server_outlives_the_command_that_started_it(tmp_path: Path, number: signal.Signals) -> None:
+    environment = {
+        **os.environ,
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+    }
+    (tmp_path / "root").mkdir()
+    command = [sys.executable, "-c", RUN, str(tmp_path / "root")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as running:
+        assert running.stderr
+        for line in running.stderr:
+            if "http://127.0.0.1" in line:
+                break
+        children = psutil.Process(running.pid).children(recursive=True)
+        assert children
+        running.send_signal(number)
+        running.communicate(timeout=30)
+    _, alive = psutil.wait_procs(children, timeout=1)
+    assert alive == []
+    assert list((tmp_path / "state/labs/jupyter").iterdir()) == []
