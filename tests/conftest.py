@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ import pytest
 
 if TYPE_CHECKING:
     from labsupport.cluster.interface import Cluster
+
+# Started in the background of a script we would inherit that Ctrl-C is ignored, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LABS = [sys.executable, "-m", "labsupport.cli"]
 CLUSTER_NAME = "test"
