@@ -145,6 +145,8 @@ def go_environment(scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
         for key, value in environ.items()
         if key not in ("GOOS", "GOARCH", "GOEXPERIMENT", "GOROOT")
     }
+    home = environ.get("HOME", str(scratch))
+    configuration = Path(environ.get("XDG_CONFIG_HOME") or Path(home) / ".config")
     return kept | {
         "CGO_ENABLED": "0",
         "GOTOOLCHAIN": "local",
@@ -153,7 +155,10 @@ def go_environment(scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
         "GOMODCACHE": str(scratch / "gomod"),
         "GOCACHE": str(scratch / "gocache"),
         "GOTMPDIR": str(temporary),  # /tmp is often small and in memory
-        "HOME": environ.get("HOME", str(scratch)),
+        "HOME": home,
+        # go counts its own use in files below its configuration directory; its settings (`go env -w`) are still read.
+        "XDG_CONFIG_HOME": str(scratch / "config"),
+        "GOENV": environ.get("GOENV") or str(configuration / "go/env"),
     }
 
 

@@ -213,3 +213,12 @@ def test_progress_counts_packages_once(monkeypatch: pytest.MonkeyPatch, tmp_path
     again = build.Progress(phase, 9, tmp_path / "gocache/compiled")  # the run after this one was interrupted
     again.expect({"two": frozenset({"fmt", "two"})})
     assert (again.done, again.total) == (1, 2)
+
+
+def test_go_writes_nothing_into_the_users_configuration_and_still_reads_it(tmp_path: Path) -> None:
+    environment = build.go_environment(
+        tmp_path / "scratch", {"HOME": "/home/you", "GOPROXY": "https://mirror.example"}
+    )
+    assert environment["XDG_CONFIG_HOME"].startswith(str(tmp_path))
+    assert environment["GOENV"] == "/home/you/.config/go/env"
+    assert environment["GOPROXY"] == "https://mirror.example"
