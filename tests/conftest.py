@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,13 +39,17 @@ def private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def cluster(private_home: Path) -> Iterator[Cluster]:
+def cluster(private_home: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The run's cluster, up and ready; taken down at the end."""
     from labsupport.cluster import get
 
     made = get(CLUSTER_NAME)
+    capture = request.config.pluginmanager.getplugin("capturemanager")
     try:
-        made.up()
+        # The first time this builds Kubernetes for minutes: its progress is for the person who waits, not for a report.
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            print(file=sys.stderr)
+            made.up()
         yield made
     finally:
         made.down()
