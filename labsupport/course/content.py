@@ -139,6 +139,8 @@ def execute(api: ApiClient, lab: Lab, source: str) -> dict[str, Any]:
 def _apply(world: World, file: str, namespace: str = "") -> dict[str, Any]:
     if namespace:
         ensure_namespace(world, namespace)
+    if file.endswith(".py"):
+        return execute(world.api, world.lab, (world.lab.directory / file).read_text(encoding="utf-8"))
     kube.apply(world.api, kube.load(world.lab.directory / file), namespace=namespace or world.namespace)
     return {}
 

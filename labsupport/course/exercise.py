@@ -35,10 +35,17 @@ FAILURES_BEFORE_SOLUTION = 3
 class Probe:
     """What a check works with: the API, the lab's world, the learner's names, and how long it may take."""
 
-    world: World
+    place: World | None
     answers: Mapping[str, Any] = field(default_factory=dict)
     deadline: float = 0.0
     progress: Callable[[str], None] = lambda text: None
+
+    @property
+    def world(self) -> World:
+        """The lab on the cluster. Errors: LabsError in a check that is to need no cluster."""
+        if self.place is None:
+            raise LabsError("An offline check asked for the cluster.")
+        return self.place
 
     @property
     def api(self) -> ApiClient:
@@ -77,6 +84,14 @@ class Outcome:
 Check = Callable[[Probe], Outcome]
 
 
+class Rejected(Exception):
+    """Ends a check early with an outcome: what a probe raises when an answer is missing or cannot be used."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.observed)
+        self.outcome = outcome
+
+
 def passed(observed: str, decided_by: str) -> Outcome:
     """The exercise is solved."""
     return Outcome(True, "ok", observed, decided_by)
@@ -89,13 +104,15 @@ def not_yet(diagnostic: str, observed: str, decided_by: str, look: str) -> Outco
     return Outcome(False, diagnostic, observed, decided_by, look)
 
 
-def checks_of(lab: Lab) -> dict[str, Check]:
-    """The checks of a lab by exercise id, from its checks.py. Errors: LabsError if the module has no
-    CHECKS.
+def checks_of(lab: Lab, table: str = "CHECKS") -> dict[str, Check]:
+    """The checks of a lab by exercise id, from its checks.py: CHECKS look at the cluster, OFFLINE come first and need
+    none.
+
+    Errors: LabsError if the module has no CHECKS.
     """
     name = f"labs_checks_{lab.id.lower()}"
     module = sys.modules.get(name) or _load(name, lab)
-    checks = getattr(module, "CHECKS", None)
+    checks = getattr(module, table, {} if table == "OFFLINE" else None)
     if not isinstance(checks, dict):
         raise LabsError(f"{lab.directory / 'checks.py'} defines no dictionary CHECKS.")
     return checks
@@ -130,8 +147,7 @@ def run(
     """
     started = time.monotonic()
     try:
-        probe = Probe(World(connect(), lab), answers or {}, started + LIMIT, progress)
-        outcome = checks_of(lab)[exercise.id](probe)
+        outcome = _outcome(lab, exercise, connect, answers or {}, started + LIMIT, progress)
         kind = "pass" if outcome.passed else "not_yet"
         observed, decided_by, look = outcome.observed, outcome.decided_by, outcome.look
         diagnostic = outcome.diagnostic
@@ -172,6 +188,28 @@ def run(
         explanation=exercise.explanation if kind == "pass" else "",
     )
     return _recorded(verdict, store) if store else verdict
+
+
+def _outcome(
+    lab: Lab,
+    exercise: Exercise,
+    connect: Callable[[], ApiClient],
+    answers: Mapping[str, Any],
+    deadline: float,
+    progress: Callable[[str], None],
+) -> Outcome:
+    """First the check that needs no cluster, if there is one; what passes it is looked at on the cluster."""
+    try:
+        outcome = None
+        if offline := checks_of(lab, "OFFLINE").get(exercise.id):
+            outcome = offline(Probe(None, answers, deadline, progress))
+        if (outcome is None or outcome.passed) and (live := checks_of(lab).get(exercise.id)):
+            outcome = live(Probe(World(connect(), lab), answers, deadline, progress))
+    except Rejected as rejected:
+        return rejected.outcome
+    if outcome is None:
+        raise LabsError(f"{lab.directory / 'checks.py'} has no check for {exercise.id}.")
+    return outcome
 
 
 def _recorded(verdict: Verdict, store: Progress) -> Verdict:

@@ -33,8 +33,26 @@ class WrongAnswer(Strict):
     elsewhere: bool = False  # applied in another namespace than the lab's
 
 
+class Prediction(Strict):
+    """What a learner may predict: one of `options`, or a number in `unit`."""
+
+    options: tuple[str, ...] = ()
+    unit: str = ""
+
+
+class Mutant(Strict):
+    """A mutant of the solution that is as good as the solution, and why."""
+
+    mutant: str
+    reason: str
+
+
 class Exercise(Strict):
-    """One exercise. `needs` are the manifests (under the lab's directory) of the state it begins with."""
+    """One exercise. `needs` are the manifests (under the lab's directory) that the notebook's cells before it apply.
+
+    `second` and `wrong` name files under solutions/<id>/ and wrong/<id>/: YAML is applied, Python is run as an
+    answer cell would be. `breaks`: the check itself makes failures happen.
+    """
 
     id: str
     title: str
@@ -45,7 +63,10 @@ class Exercise(Strict):
     explanation: str
     needs: tuple[str, ...] = ()
     second: tuple[str, ...] = ()
-    wrong: tuple[WrongAnswer, ...] = Field(min_length=4)
+    wrong: tuple[WrongAnswer, ...] = ()
+    breaks: bool = False
+    predict: Prediction | None = None
+    equivalent: tuple[Mutant, ...] = ()
 
 
 class Lab(Strict):

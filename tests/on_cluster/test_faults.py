@@ -125,7 +125,9 @@ def test_ctrl_c_during_up(cluster: EmbeddedCluster, row: Row, point: str) -> Non
     eventually(lambda: POINTS[point](cluster.directory) or process.poll() is not None, point)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
-    assert process.returncode == 130, said
+    # Python ends by the signal itself where Ctrl-C came while text was executed, as in making a dataclass; a shell
+    # says 130 of both.
+    assert process.returncode in (130, -signal.SIGINT), said
     assert "Traceback" not in said
     _, seconds = up()
     assert cluster.status().ready, cluster.status().problems
