@@ -29,6 +29,7 @@ def _pattern(text: str) -> str:
 
 Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+Reference = Annotated[str, Field(pattern=r"^[^@]+:[^@]+@sha256:[0-9a-f]{64}$")]
 Address = Annotated[str, Field(pattern=r"^https?://")]
 
 
@@ -76,6 +77,7 @@ class Versions(_Strict):
     versions: dict[str, Version]
     components: dict[str, Component]
     programs: dict[str, ProgramEntry]
+    images: dict[str, Reference]
     go: GoSettings
 
     @model_validator(mode="after")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from labsupport import kube, paths
-from labsupport.cluster import process
+from labsupport.cluster import process, versions
 from labsupport.cluster.directory import ClusterDirectory
 from labsupport.cluster.interface import ClusterStatus, UpReport
 from labsupport.cluster.kind import dns, docker, forwards
@@ -32,6 +32,7 @@ MARK = "/kind/labs-owner"
 NETWORK = "kind"
 CREATE_SECONDS = 600.0
 READY_SECONDS = 120.0
+REGISTRY_SECONDS = 15.0  # for a registry to answer whether it has an image
 
 
 def kind_name(name: str) -> str:
@@ -247,6 +248,8 @@ class KindCluster:
             return self._image
         from labsupport.cluster.kind import node_image
 
+        if not node_image.is_there(paths.cache()) and (upstream := upstream_image(engine)):
+            return upstream
         made = node_image.ensure(paths.cache())
         if not docker.has_image(engine, made.reference):
             with phase(f"Loading the node image into {engine.name}"):
@@ -331,6 +334,27 @@ class KindCluster:
 def words(line: str) -> str:
     """kind's progress without its bullets and pictures."""
     return re.sub(r"[^\x20-\x7e]+", "", line).strip(" .")
+
+
+def upstream_image(engine: docker.Engine) -> str:
+    """kind's own node image, pinned by digest, fetched if a registry answers; "" where it cannot be had.
+
+    The registry is asked first, for a moment only: a machine without one must not wait for a download to give up.
+    """
+    reference = versions.load().images["kind_node"]
+    if docker.has_image(engine, reference):
+        return reference
+    try:
+        result = engine.run("manifest", "inspect", reference, timeout=REGISTRY_SECONDS)
+        if result.ok:
+            with phase(f"Fetching {reference.partition('@')[0]} (about 400 MB)"):
+                result = engine.run("pull", reference, timeout=1800)
+        reason = "" if result.ok else result.reason(1)
+    except process.TimedOut as error:
+        reason = str(error)
+    if reason:
+        note(f"  kind's own node image cannot be fetched ({reason}); one is assembled here instead")
+    return "" if reason else reference
 
 
 def make_way(api: ApiClient, documents: Sequence[dict[str, Any]]) -> None:

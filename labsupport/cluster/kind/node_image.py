@@ -75,6 +75,11 @@ def ensure(cache_dir: Path) -> NodeImage:
     return NodeImage(directory / "image.tar", reference(key), key)
 
 
+def is_there(cache_dir: Path) -> bool:
+    """Whether one was made here or came with a bundle; which programs it is of is not asked, as that may build them."""
+    return any((cache_dir / "kind").glob("node-*/manifest.json"))
+
+
 def reference(key: str) -> str:
     """The image's name; the tag begins with the version of Kubernetes, as kind's images do."""
     return f"{NAME}:v{versions.load().versions['kubernetes']}-{key}"

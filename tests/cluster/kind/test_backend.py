@@ -21,6 +21,9 @@ version) echo 28.2.2 ;;
 ps) cat "$FAKE/ids" ;;
 inspect) cat "$FAKE/inspect" ;;
 network) [ "$2" != inspect ] || [ -e "$FAKE/network" ] ;;
+image) [ -e "$FAKE/image" ] ;;
+manifest) [ -e "$FAKE/registry" ] || { echo "no such host" >&2; exit 1; } ;;
+pull) touch "$FAKE/image" ;;
 esac
 """
 
@@ -169,3 +172,25 @@ def test_a_storage_class_of_the_image_makes_way(
     wanted = kube.load(backend.MANIFESTS / "storageclass.yaml")
     backend.make_way(None, wanted)  # type: ignore[arg-type]
     assert len(calls) == deleted
+
+
+def test_kinds_own_image_is_taken_where_a_registry_answers(place: Path) -> None:
+    (place / "registry").touch()
+    engine = docker.look()
+    assert isinstance(engine, docker.Engine)
+    reference = backend.upstream_image(engine)
+    assert "@sha256:" in reference
+    assert f"pull {reference}" in log(place)
+    (place / "log").unlink()
+    assert backend.upstream_image(engine) == reference
+    assert not [line for line in log(place) if line.startswith(("pull", "manifest"))]
+
+
+def test_no_registry_means_no_upstream_image_and_says_so(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = docker.look()
+    assert isinstance(engine, docker.Engine)
+    assert backend.upstream_image(engine) == ""
+    assert "no such host" in capsys.readouterr().err
+    assert not [line for line in log(place) if line.startswith("pull")]
