@@ -6,8 +6,11 @@ itself: the namespace controller waits half a minute and more for Pods that end 
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labsupport import kube
@@ -21,18 +24,50 @@ if TYPE_CHECKING:
 
 PART_OF = "labs.example/part-of"
 LAB = "labs.example/lab"
+LEARNER_LABEL = "labs.example/learner"
+LEARNER = "LABS_LEARNER"  # whose labs these are, where many share a cluster
+GROUP_DOMAIN = "labs.example"  # reserved for examples (RFC 2606)
 EMPTY_TIMEOUT = 45.0  # seconds: a Pod that ignores SIGTERM takes its whole grace period of 30
 READY_TIMEOUT = 60.0  # seconds
 # Made by the cluster itself in each namespace, or records of the past: neither is the learner's.
 _CLUSTER_MADE = {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
+_LEARNER = re.compile(r"[a-z0-9]([-a-z0-9]{0,18}[a-z0-9])?")
+_PLACEHOLDER = re.compile(r"\{(?:namespace|group|name:(?P<suffix>[-.a-z0-9]+))\}")
 _NOT_WORLD = {"Event", "Lease", "Endpoints"}
 
 Progress = Callable[[str], None]
 
 
+def learner() -> str:
+    """Who learns, where many share a cluster: LABS_LEARNER, or "" where the cluster is one learner's alone.
+
+    Errors: LabsError if it cannot be part of a name (a DNS label, RFC 1123), or could be taken for another learner's.
+    """
+    name = os.environ.get(LEARNER, "")
+    # "bob" and "bob-lab-o1" must not meet: the second one's lab would be named like an object of the first one's.
+    if name and (not _LEARNER.fullmatch(name) or "lab" in name.split("-")):
+        raise LabsError(
+            f"{LEARNER} is {name!r}, which cannot begin the names of a learner's objects.",
+            fix="at most 20 lower-case letters, digits and dashes, beginning and ending with a letter or digit, "
+            "without `lab` as a part",
+        )
+    return name
+
+
 def namespace_of(lab: Lab) -> str:
-    """The name of a lab's own namespace."""
-    return f"lab-{lab.id.lower()}"
+    """The name of a lab's own namespace: `lab-o1`, or `bob-lab-o1` for the learner bob."""
+    return "-".join(part for part in (learner(), "lab", lab.id.lower()) if part)
+
+
+def expand(lab: Lab, text: str) -> str:
+    """The text of a lab's file, hint or expectation with this learner's names in it.
+
+    `{namespace}`, `{group}` and `{name:SUFFIX}` stand for `lab.namespace`, `lab.group` and `lab.name("SUFFIX")`.
+    Everything else stays, other braces too.
+    """
+    namespace = namespace_of(lab)
+    values = {"{namespace}": namespace, "{group}": f"{namespace}.{GROUP_DOMAIN}"}
+    return _PLACEHOLDER.sub(lambda match: values.get(match[0], f"{namespace}-{match['suffix']}"), text)
 
 
 @dataclass(frozen=True)
@@ -47,6 +82,11 @@ class World:
         """The lab's own namespace."""
         return namespace_of(self.lab)
 
+    @property
+    def group(self) -> str:
+        """The API group of the lab's own kinds, such as `lab-o1.labs.example`."""
+        return f"{self.namespace}.{GROUP_DOMAIN}"
+
     def name(self, suffix: str) -> str:
         """A name for a cluster-scoped object of this lab that no other lab uses."""
         return f"{self.namespace}-{suffix}"
@@ -54,7 +94,34 @@ class World:
     @property
     def labels(self) -> dict[str, str]:
         """The labels of what the course makes for this lab."""
-        return {PART_OF: "course", LAB: self.lab.id.lower()}
+        return labels_of(self.lab)
+
+    def expand(self, text: str) -> str:
+        """The text with this lab's names for `{namespace}`, `{group}` and `{name:SUFFIX}`."""
+        return expand(self.lab, text)
+
+
+def labels_of(lab: Lab) -> dict[str, str]:
+    """The labels of what the course makes for a lab."""
+    labels = {PART_OF: "course", LAB: lab.id.lower()}
+    return labels | ({LEARNER_LABEL: learner()} if learner() else {})
+
+
+def parse(world: World, text: str) -> list[Object]:
+    """The documents of a lab's YAML with its names filled in. Errors: LabsError says where it is no YAML."""
+    return kube.objects.parse(world.expand(text))
+
+
+def load(world: World, file: str | Path) -> list[Object]:
+    """The documents of one of the lab's YAML files (a path under its directory, or an absolute one), names filled in.
+
+    Errors: LabsError names the file and line.
+    """
+    path = world.lab.directory / file
+    try:
+        return parse(world, path.read_text(encoding="utf-8"))
+    except LabsError as error:
+        raise LabsError(f"{path}: {error.what}") from error
 
 
 def ensure_namespace(world: World, namespace: str = "", progress: Progress | None = None) -> None:
@@ -153,7 +220,7 @@ def start(world: World, at: str = "", progress: Progress | None = None) -> list[
         manifests += world.lab.exercise(at).needs
     ensure_namespace(world, progress=progress)
     removed = empty(world, progress=progress)
-    documents = [each for manifest in manifests for each in kube.load(world.lab.directory / manifest)]
+    documents = [each for manifest in manifests for each in load(world, manifest)]
     applied = kube.apply(world.api, documents, namespace=world.namespace)
     versions = {each["kind"]: each["apiVersion"] for each in documents}
     targets = [(versions[each.kind], each) for each in applied]
