@@ -96,6 +96,11 @@ class Context:
         return self.world.name(suffix)
 
     def start(self, lab: str, at: str = "") -> Note:
+    @property
+    def group(self) -> str:
+        """The API group of the open lab's own kinds, such as `lab-o1.labs.example`."""
+        return self.world.group
+
         """Bring lab `lab` to its start, or to the start of exercise `at`; what was in its namespace goes."""
         self._lab = find_lab(lab)
         removed = start(self.world, at, progress=_patient_voice())
