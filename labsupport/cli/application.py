@@ -26,6 +26,7 @@ COMMANDS = {
     "check": ("course", "Check an exercise."),
     "hint": ("course", "Show the next hint for an exercise."),
     "solution": ("course", "Show one way to solve an exercise."),
+    "predict": ("course", "Commit a prediction before its check shows what happens."),
     "progress": ("course", "Show what is solved and what is open."),
     "build": ("authoring", "Generate the notebooks from their sources."),
     "content": ("authoring", "Prove the exercises of a lab on the cluster."),

@@ -101,6 +101,33 @@ def solution_command(exercise: str, as_json: bool) -> None:
     emit(data, as_json=as_json, human=str(note))
 
 
+@click.command("predict")
+@click.argument("exercise")
+@click.argument("value", required=False)
+@json_option
+@click.pass_context
+def predict_command(ctx: click.Context, exercise: str, value: str | None, as_json: bool) -> None:
+    """Commit a prediction for an exercise; without VALUE it says what may be predicted.
+
+    VALUE is one of the exercise's options, or a number. It may be changed until the check has shown the result.
+    Exit status 0 only if the prediction was committed.
+    """
+    from labsupport.course.manifest import find_exercise
+    from labsupport.course.prediction import commit
+    from labsupport.course.progress import Progress
+
+    result = commit(find_exercise(exercise)[1], value, Progress())
+    data = {
+        "exercise": exercise,
+        "committed": result.committed,
+        "prediction": result.value,
+        "title": result.note.title,
+        "text": result.note.text,
+    }
+    emit(data, as_json=as_json, human=str(result.note))
+    ctx.exit(0 if result.committed else 1)
+
+
 @click.command("progress")
 @json_option
 def progress_command(as_json: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
 from labsupport.course import exercise as engine
+from labsupport.course import ladder, prediction
 from labsupport.course.authoring import solution_of
 from labsupport.course.manifest import Lab, find_exercise, find_lab
 from labsupport.course.progress import Progress
@@ -95,12 +96,12 @@ class Context:
         """A name for a cluster-scoped object that no other lab uses."""
         return self.world.name(suffix)
 
-    def start(self, lab: str, at: str = "") -> Note:
     @property
     def group(self) -> str:
         """The API group of the open lab's own kinds, such as `lab-o1.labs.example`."""
         return self.world.group
 
+    def start(self, lab: str, at: str = "") -> Note:
         """Bring lab `lab` to its start, or to the start of exercise `at`; what was in its namespace goes."""
         self._lab = find_lab(lab)
         removed = start(self.world, at, progress=_patient_voice())
@@ -164,14 +165,23 @@ class Context:
         """One way to solve an exercise and why: after a pass, or after three failed checks."""
         lab, found = find_exercise(exercise)
         record = self._progress_store.record(exercise)
-        missing = engine.FAILURES_BEFORE_SOLUTION - record.failed_in_a_row
-        if record.last != "pass" and missing > 0:
+        missing = ladder.failures_before_solution(record)
+        if missing > 0:
             return Note(
                 f"It opens after a pass, or after {missing} more failed check{'s' if missing > 1 else ''}. "
                 f'Until then `lab.hint("{exercise}")` helps, one step at a time.',
                 f"The solution of {exercise} is not open yet",
             )
+        self._progress_store.see(exercise, "solution")
         return Note(found.explanation.strip(), f"One solution of {exercise}", solution_of(lab, exercise))
+
+    def predict(self, exercise: str, value: object = None) -> Note:
+        """Commit a prediction: one of the exercise's options, or a number in its unit.
+
+        It may be changed until the check has shown what happens; then it stays until the lab is started again. A value
+        that cannot be used leaves an earlier one as it is, and the note says what can.
+        """
+        return prediction.commit(find_exercise(exercise)[1], value, self._progress_store).note
 
     def progress(self) -> Table:
         """What is solved, what is open, with attempts and hints."""

@@ -12,11 +12,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube, paths
+from labsupport.course import ladder
 from labsupport.course.manifest import Exercise, Lab
 from labsupport.course.progress import Progress
 from labsupport.course.verdict import Verdict
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 LIMIT = 45.0  # seconds for one check; the promise to learners is 60, and the last request may need some
-FAILURES_BEFORE_HINT = 2
-FAILURES_BEFORE_SOLUTION = 3
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,7 @@ def run(
         seconds=round(time.monotonic() - started, 2),
         explanation=exercise.explanation if kind == "pass" else "",
     )
-    return _recorded(verdict, store) if store else verdict
+    return ladder.recorded(verdict, store, hints=len(exercise.hints)) if store else verdict
 
 
 def _outcome(
@@ -210,25 +209,6 @@ def _outcome(
     if outcome is None:
         raise LabsError(f"{lab.directory / 'checks.py'} has no check for {exercise.id}.")
     return outcome
-
-
-def _recorded(verdict: Verdict, store: Progress) -> Verdict:
-    """Store the attempt; the verdict with the hint level and, where it helps, the name of the next step."""
-    try:
-        verdict = replace(verdict, hint_level=store.record(verdict.exercise).hint_level)
-        store.add(verdict)
-        failed = store.record(verdict.exercise).failed_in_a_row
-    except Exception as error:  # a full disk must not hide a pass
-        return replace(verdict, advice=f"(this attempt could not be recorded: {error})")
-    if verdict.verdict != "not_yet":
-        return verdict
-    if failed >= FAILURES_BEFORE_SOLUTION and verdict.hint_level >= 3:
-        return replace(
-            verdict, advice=f'`lab.solution("{verdict.exercise}")` shows one way, with its reasons.'
-        )
-    if failed >= FAILURES_BEFORE_HINT:
-        return replace(verdict, advice=f'`lab.hint("{verdict.exercise}")` gives a hint, one step at a time.')
-    return verdict
 
 
 def _keep_traceback(exercise: str) -> str:

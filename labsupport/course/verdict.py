@@ -24,8 +24,9 @@ class Verdict:
     `expected` says in words what was looked for, `observed` what was seen, `decided_by` the object, field
     or request that decided, `look` where to look next, `diagnostic` a stable id for this finding.
     `hint_level` is how many hints had been taken (0 to 3), `seconds` how long the check took. `advice`
-    names a next step (a hint, the solution),
-    `explanation` the why, after a pass.
+    names a next step (a hint, the solution), `explanation` is the why, after a pass. `evidence` are further
+    findings as (name, value), for instance the learner's own line that raised; `note` is about the course itself
+    (the record of progress cannot be written).
     """
 
     exercise: str
@@ -39,6 +40,8 @@ class Verdict:
     seconds: float = 0.0
     advice: str = ""
     explanation: str = ""
+    evidence: tuple[tuple[str, str], ...] = ()
+    note: str = ""
 
     def __bool__(self) -> bool:
         """True only for a pass, so that `if lab.check(...)` reads as it should."""
@@ -91,9 +94,11 @@ class Verdict:
             ("Expected", self.expected),
             ("Observed", self.observed),
             ("Decided by", self.decided_by),
+            *self.evidence,
             ("Look at", self.look),
             ("Next", self.advice),
             ("Why", self.explanation),
+            ("Note", self.note),
         ]
         return [(name, value.strip()) for name, value in rows if value.strip()]
 

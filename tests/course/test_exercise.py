@@ -13,6 +13,7 @@ import pytest
 
 from labsupport import kube
 from labsupport.course import exercise as engine
+from labsupport.course import ladder
 from labsupport.course.context import Context
 from labsupport.course.exercise import Outcome, Probe, not_yet, passed, run
 from labsupport.course.manifest import Lab
@@ -137,7 +138,7 @@ def test_a_record_that_cannot_be_written_does_not_hide_a_pass(check: Any, tmp_pa
     check(lambda probe: passed("", ""))
     verdict = verdict_of(Progress(tmp_path / "missing" / "progress.sqlite"))
     assert verdict
-    assert "could not be recorded" in verdict.advice
+    assert "could not be saved" in verdict.note
 
 
 @pytest.mark.parametrize(
@@ -175,6 +176,6 @@ def test_the_solution_stays_shut_until_it_is_earned(store: Progress, monkeypatch
     monkeypatch.setattr("labsupport.course.context.solution_of", lambda lab, exercise: "THE ANSWER")
     context = Context(answers={}, store=store)
     assert "THE ANSWER" not in str(context.solution("zz-one"))
-    for _ in range(engine.FAILURES_BEFORE_SOLUTION):
+    for _ in range(ladder.FAILURES_BEFORE_SOLUTION):
         store.add(engine.Verdict("zz-one", "not_yet", "", "", "", "d"))
     assert "THE ANSWER" in str(context.solution("zz-one"))
