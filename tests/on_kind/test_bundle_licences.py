@@ -55,7 +55,8 @@ def test_the_node_image(parts: dict[str, PartEntry]) -> None:
 
 def test_the_courses_images(parts: dict[str, PartEntry]) -> None:
     image = parts["course-images"]
-    expected = set(parts["course-root"].content["packages"].items()) | entries(parts["coredns"])
+    expected = set(parts["course-root"].content["packages"].items())
+    expected |= entries(parts["coredns"]) | entries(parts["envoy"])
     assert expected <= entries(image)
     assert list(without_text(image)) == []
 

@@ -80,6 +80,7 @@ def test_the_same_programs_user_and_environment(
 # What an entry's own entrypoint is asked, as a Pod's `args`.
 ASKED = {
     "labs.example/coredns:1.14.6": ["-version"],
+    "labs.example/envoy:1.40.0": ["--version"],
     "labs.example/python:3.11": [
         "python3",
         "-c",

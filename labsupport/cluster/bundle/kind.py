@@ -17,6 +17,7 @@ from labsupport.cluster.courseroot import CourseRoot
 from labsupport.cluster.images import read_catalogue
 from labsupport.cluster.kind import images, node_image
 from labsupport.cluster.licences import Package, debian, gomodules, recognise, wheels
+from labsupport.cluster.licences.programs import inside as programs_inside
 from labsupport.console import Phase
 
 COPYRIGHTS = ("usr/share/doc/", "usr/share/common-licenses/")
@@ -84,8 +85,8 @@ def _of_course_root(root: CourseRoot) -> list[Package]:
     return [*unpacked, *wheels.installed(root.path / "opt/labs/site")]
 
 
-def _linked(programs: Sequence[Binary], cache_dir: Path) -> list[Package]:
-    return merged(*(gomodules.linked(program.path, program.version, cache_dir) for program in programs))
+def _linked(binaries: Sequence[Binary], cache_dir: Path) -> list[Package]:
+    return merged(*(programs_inside(binary, cache_dir) for binary in binaries))
 
 
 def _kind_files(cache_dir: Path) -> Package:

@@ -9,6 +9,7 @@ from labsupport.cluster import courseroot, versions
 from labsupport.cluster.binaries import Binary
 from labsupport.cluster.bundle.manifest import ANCHOR, Manifest, PartEntry
 from labsupport.cluster.embedded import prepare
+from labsupport.cluster.images import read_catalogue
 from labsupport.errors import LabsError
 
 COURSE_ROOT = "course-root"
@@ -19,10 +20,11 @@ IMAGES = ("course-images", NODE_IMAGE)
 def programs(backend: str) -> tuple[str, ...]:
     """The programs that a back end asks for."""
     if backend == "kind":
-        from labsupport.cluster.kind import node_image
+        from labsupport.cluster.kind import images, node_image
 
-        # All of the node image's as well: its key, by which it is found in the cache, is made from their digests.
-        return tuple(dict.fromkeys(("kind", "kubectl", *node_image.PROGRAMS)))
+        # All of both archives' as well: their keys, by which they are found in the cache, are made from their digests.
+        inside = (*node_image.PROGRAMS, *images.programs_of(read_catalogue()))
+        return tuple(dict.fromkeys(("kind", "kubectl", *inside)))
     return (*prepare.PROGRAMS, "kubectl")
 
 

@@ -42,6 +42,7 @@ PROGRAMS = (
     "kubelet",
     "kube-proxy",
     "coredns",
+    "envoy",
 )
 PACKAGE = Path(__file__).resolve().parents[2]
 

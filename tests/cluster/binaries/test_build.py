@@ -70,7 +70,7 @@ def run(tmp_path: Path, environ: dict[str, str], *names: str) -> tuple[dict[str,
 
 
 def test_every_program_is_built_and_marked(tmp_path: Path, environ: dict[str, str]) -> None:
-    names = list(versions.load().programs)
+    names = [name for name in versions.load().programs if versions.program(name).wheel is None]
     built, tried = run(tmp_path, environ, *names)
     assert list(built) == names, tried
     assert {binary.origin for binary in built.values()} == {"built"}

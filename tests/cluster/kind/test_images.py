@@ -43,4 +43,4 @@ def test_what_no_two_trees_have_in_common_is_left_out() -> None:
 
 
 def test_programs_are_those_of_the_catalogue() -> None:
-    assert images.programs_of(read_catalogue()) == ("coredns",)
+    assert images.programs_of(read_catalogue()) == ("coredns", "envoy")

@@ -28,6 +28,7 @@ def test_shipped_catalogue_has_what_the_course_names() -> None:
         "labs.example/web:1",
         "labs.example/web:2",
         "labs.example/coredns:1.14.6",
+        "labs.example/envoy:1.40.0",
     } <= names
     digests = [entry["id"] for entry in catalogue.listing()]
     assert len(set(digests)) == len(names)
