@@ -8,11 +8,12 @@ Built on the official client, whose import takes up to a second: it is imported 
 from __future__ import annotations
 
 from labsupport.kube.apply import apply, delete
-from labsupport.kube.client import Refused, Unreachable, connect, request
+from labsupport.kube.client import Answer, Refused, Unreachable, connect, exchange, request
 from labsupport.kube.objects import Applied, get, list_objects, load
 from labsupport.kube.wait import Seen, Target, ready, until, until_ready
 
 __all__ = [
+    "Answer",
     "Applied",
     "Refused",
     "Seen",
@@ -21,6 +22,7 @@ __all__ = [
     "apply",
     "connect",
     "delete",
+    "exchange",
     "get",
     "list_objects",
     "load",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -38,6 +39,15 @@ class Unreachable(LabsError):
     """No answer from the API server at all."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """An answer of whatever status: `headers` as sent (look them up in any case), `body` decoded where it is JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
 def connect(kubeconfig: Path) -> ApiClient:
     """A client for the current context of `kubeconfig`, and of no other file: KUBECONFIG is not looked at.
 
@@ -57,6 +67,18 @@ def connect(kubeconfig: Path) -> ApiClient:
     if _is_loopback(configuration.host):
         configuration.proxy = None  # HTTPS_PROXY of the environment cannot lead to this machine's own port
     configuration.retries = False  # our waits retry, with a reason; three silent retries would only hide it
+    return client.ApiClient(configuration)
+
+
+def without_credentials(api: ApiClient) -> ApiClient:
+    """A client for the same API server that presents no certificate and no token of its own."""
+    from kubernetes import client
+
+    configuration = client.Configuration(host=api.configuration.host)
+    configuration.ssl_ca_cert = api.configuration.ssl_ca_cert
+    configuration.verify_ssl = api.configuration.verify_ssl
+    configuration.proxy = api.configuration.proxy
+    configuration.retries = False
     return client.ApiClient(configuration)
 
 
@@ -84,15 +106,43 @@ def request(
 
     Errors: Refused on an HTTP status of 400 or more, Unreachable when no answer came.
     """
-    response = _send(api, method, path, query, body, content_type, timeout)
+    response, content = _read(api, _send(api, method, path, query, body, content_type, timeout))
+    if response.status >= 400:
+        raise _refused(response.status, content)
+    return _decoded(response, content)
+
+
+def exchange(
+    api: ApiClient,
+    method: str,
+    path: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    body: Any = None,
+    content_type: str = "application/json",
+    headers: Mapping[str, str] | None = None,
+    timeout: float = REQUEST_TIMEOUT,
+) -> Answer:
+    """Send one request and return the answer, also where it is a refusal; for those who look at headers.
+
+    `headers` go on top of the usual ones: Accept, Impersonate-User, Authorization. A `body` of bytes is sent as it is.
+    Errors: Unreachable when no answer came.
+    """
+    sent = _send(api, method, path, query, body, content_type, timeout, headers)
+    response, content = _read(api, sent)
+    return Answer(response.status, response.headers, _decoded(response, content))
+
+
+def _read(api: ApiClient, response: Any) -> tuple[Any, bytes]:
     try:
-        content = response.data
+        return response, response.data
     except _transport_errors() as error:
         raise _unreachable(api, error) from error
     finally:
         response.release_conn()
-    if response.status >= 400:
-        raise _refused(response.status, content)
+
+
+def _decoded(response: Any, content: bytes) -> Any:
     if "json" in response.headers.get("Content-Type", ""):
         return json.loads(content)
     return content.decode(errors="replace")
@@ -139,6 +189,7 @@ def _send(
     body: Any,
     content_type: str,
     timeout: float,
+    extra: Mapping[str, str] | None = None,
 ) -> Any:
     method, url, headers, _, _ = api.param_serialize(
         method, path, query_params=list((query or {}).items()), auth_settings=["BearerToken"]
@@ -147,7 +198,8 @@ def _send(
     payload = None
     if body is not None:
         headers["Content-Type"] = content_type
-        payload = json.dumps(body).encode()
+        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers |= extra or {}
     try:
         return api.rest_client.pool_manager.request(
             method, url, body=payload, headers=headers, timeout=timeout, preload_content=False, redirect=False
