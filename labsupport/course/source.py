@@ -1,0 +1,467 @@
+"""A function of the notebook as text that runs elsewhere: in a process of its own, or in a Pod.
+
+What travels is source, not a pickled code object: the function, and what it refers to in its notebook, transitively:
+other functions and classes (their source), modules (an import), plain values (written out as they are now), and other
+values by the statement that made them. Each line of the text knows which line of the learner's it was, so that an
+error elsewhere is told where the learner can mend it.
+"""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import hashlib
+import inspect
+import linecache
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.machinery import PathFinder
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from labsupport.course.symbols import attribute_chains, free_names
+from labsupport.errors import LabsError
+
+FILE = "<learner>"  # the file name of gathered text in tracebacks
+_ANNOTATIONS = __future__.annotations.compiler_flag
+# Where the notebook keeps the texts of its cells, in the order in which they ran (IPython's name; run_cell's too).
+_HISTORY = "_ih"
+# Packages whose objects are connections, sessions or widgets of this process.
+_BOUND = {
+    "kubernetes": "a connection to the cluster",
+    "urllib3": "a connection",
+    "requests": "a connection",
+    "socket": "a connection",
+    "ssl": "a connection",
+    "sqlite3": "a connection to a database",
+    "labsupport": "part of this notebook's own session",
+    "ipywidgets": "part of this page",
+    "IPython": "part of this notebook's own session",
+}
+
+
+_PLAIN = (
+    "take what is needed of it as a parameter, or keep the plain value (a text, a number) in a variable of its own, "
+    "for instance `NAMESPACE = lab.namespace`"
+)
+
+
+class Unportable(LabsError):
+    """Something that the function needs cannot leave the notebook; `fix` says what to do instead."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A line of the learner's: in which cell ("cell [4]", or the name of a file), its number there, its text."""
+
+    cell: str
+    line: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"line {self.line} of {self.cell}: `{self.text.strip()}`"
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Portable source. `entry` is the function's name in it; `origins[n - 1]` is where line n came from."""
+
+    text: str
+    entry: str
+    origins: tuple[Origin | None, ...]
+
+    @property
+    def digest(self) -> str:
+        """Another one for any change of the text."""
+        return hashlib.sha256(f"{self.entry}\n{self.text}".encode()).hexdigest()[:10]
+
+    def origin(self, line: int) -> Origin | None:
+        """Where line `line` of the text (from 1) came from; None for a line that we added."""
+        return self.origins[line - 1] if 0 < line <= len(self.origins) else None
+
+
+def run_cell(text: str, names: dict[str, Any], label: str) -> None:
+    """Run `text` in the namespace `names` as a notebook runs a cell: its lines can be found again from its functions.
+
+    `label` is what messages call the cell.
+    """
+    file = f"<{label} {hashlib.sha256(text.encode()).hexdigest()[:8]}>"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    names.setdefault("__name__", "__main__")
+    names.setdefault(_HISTORY, []).append(text)
+    exec(compile(text, file, "exec", dont_inherit=True), names)  # noqa: S102 (the course's own source, or the learner's)
+
+
+def gather(function: Any, names: Mapping[str, Any] | None = None) -> Gathered:
+    """The portable source of `function`. `names` is the notebook's namespace (default: the function's own).
+
+    Errors: Unportable names what cannot travel, why, and what to do.
+    """
+    entry = inspect.unwrap(function) if callable(function) else function
+    name = getattr(function, "__name__", "") or type(function).__name__
+    if inspect.ismethod(function):
+        raise Unportable(f"`{name}` is a method of an object.", fix="write a function with def")
+    if inspect.isbuiltin(function) or (isinstance(function, type) and not _is_ours(function, names or {})):
+        raise Unportable(
+            f"`{name}` is built into Python: there is no source of yours to send.",
+            fix="write a function with def",
+        )
+    if not isinstance(entry, FunctionType) and not isinstance(function, type):
+        raise Unportable(
+            f"`{name}` is no function written with def: it is a {type(function).__name__}.",
+            fix="write a function with def that calls it",
+        )
+    namespace = entry.__globals__ if names is None and isinstance(entry, FunctionType) else (names or {})
+    known = _name_of(function, namespace) or name
+    return _Gathering(namespace).complete(known, function)
+
+
+def _name_of(value: Any, names: Mapping[str, Any]) -> str:
+    """The name under which the notebook knows `value`: its own where that is one of them."""
+    own = getattr(value, "__name__", "")
+    if names.get(own) is value:
+        return str(own)
+    return next((name for name, each in names.items() if each is value and not name.startswith("_")), "")
+
+
+@dataclass
+class _Part:
+    """Lines of the gathered text that belong together, with their origins."""
+
+    lines: list[str]
+    origins: list[Origin | None]
+
+
+@dataclass
+class _Gathering:
+    """The work of one `gather`: parts by name, in the order in which they must run."""
+
+    names: Mapping[str, Any]
+    imports: dict[str, None] = field(default_factory=dict)
+    parts: list[_Part] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+    future: bool = False
+
+    def complete(self, name: str, function: Any) -> Gathered:
+        """All that `function` needs, then the text."""
+        self.seen.add(name)
+        entry = self.add(name, function, ())
+        lines = ["from __future__ import annotations"] if self.future else []
+        lines += self.imports
+        origins: list[Origin | None] = [None] * len(lines)
+        for part in self.parts:
+            lines += ["", "", *part.lines]
+            origins += [None, None, *part.origins]
+        return Gathered("\n".join(lines) + "\n", entry, tuple(origins))
+
+    def add(self, name: str, value: Any, users: tuple[str, ...]) -> str:
+        """Add what defines `name`, after all that it needs; returns the name it has in the text.
+
+        `users` are the names that led here, for the message.
+        """
+        if isinstance(value, ModuleType):
+            self.imports[_import_of(value, name)] = None
+            return name
+        if (line := _importable(value, name)) is not None:
+            self.imports[line] = None
+            return name
+        function = inspect.unwrap(value) if callable(value) and not isinstance(value, type) else value
+        if isinstance(function, FunctionType):
+            return self.add_function(name, function, users)
+        if isinstance(value, type):
+            self.add_definition(name, _class_source(value, self.names, name, users), users)
+            return name
+        if (literal := _literal(value)) is not None:
+            self.parts.append(_Part([f"{name} = {literal}"], [None]))
+            return name
+        self.add_statement(name, value, users)
+        return name
+
+    def add_function(self, name: str, function: FunctionType, users: tuple[str, ...]) -> str:
+        code = function.__code__
+        self.future = self.future or bool(code.co_flags & _ANNOTATIONS)
+        if code.co_freevars:
+            inner = ", ".join(f"`{each}`" for each in code.co_freevars)
+            raise Unportable(
+                f"{_what(name, users)} was made inside another function and keeps {inner} from there, "
+                "which its source does not show.",
+                fix=f"define it at the left margin of a cell, and give it {inner} as a parameter",
+            )
+        definition = _function_source(function, name, users)
+        self.add_definition(name, definition, users)
+        own = getattr(
+            definition.node, "name", name
+        )  # a lambda's line is an assignment: it has no name of its own
+        if own != name:  # known by another name than it was defined with (`second = first`)
+            self.parts.append(_Part([f"{name} = {own}"], [None]))
+        return name
+
+    def add_statement(self, name: str, value: Any, users: tuple[str, ...]) -> None:
+        what = _what(name, users)
+        if reason := _bound(value):
+            ours = type(value).__module__.startswith("labsupport")
+            raise Unportable(
+                f"{what} is {_article(type(value).__name__)}, {reason}: it cannot be sent elsewhere.",
+                fix=_PLAIN if ours else "make it inside the function, or take it as a parameter",
+            )
+        definition = _assignment(name, self.names)
+        if definition is None:
+            raise Unportable(
+                f"{what} is {_article(type(value).__name__)}, which is no plain value, "
+                "and no cell has a line that makes it.",
+                fix="make it inside the function, or take it as a parameter",
+            )
+        self.add_definition(name, definition, users)
+
+    def add_definition(self, name: str, definition: _Definition, users: tuple[str, ...]) -> None:
+        text = "\n".join(definition.lines)
+        for chain in attribute_chains(definition.node):
+            self._submodules(chain)
+        for needed in free_names(text, future=self.future):
+            if needed in self.seen or needed not in self.names:
+                continue  # a name that nobody defines is the learner's NameError, told where it happens
+            self.seen.add(needed)
+            self.add(needed, self.names[needed], (*users, name))
+        self.parts.append(_Part(definition.lines, list(definition.origins)))
+
+    def _submodules(self, chain: tuple[str, ...]) -> None:
+        """`concurrent.futures.wait` needs `import concurrent.futures`; the name `concurrent` alone does not tell."""
+        module = self.names.get(chain[0])
+        for length in range(2, len(chain) + 1):
+            if not isinstance(module, ModuleType):
+                return
+            full = f"{module.__name__}.{chain[length - 1]}"
+            module = sys.modules.get(full)
+            if module is not None:
+                self.imports[f"import {full}"] = None
+
+
+@dataclass(frozen=True)
+class _Definition:
+    """Some statements of a cell: the node, its lines without indentation, where they came from."""
+
+    node: ast.stmt
+    lines: list[str]
+    origins: list[Origin]
+
+
+def _what(name: str, users: tuple[str, ...]) -> str:
+    return f"`{name}`" + (f", which `{users[-1]}` uses," if users else "")
+
+
+def _article(word: str) -> str:
+    return f"an {word}" if word[:1].lower() in "aeiou" else f"a {word}"
+
+
+def _bound(value: Any) -> str:
+    """Why a value belongs to this process, or empty."""
+    for base in type(value).__mro__:
+        package = base.__module__.partition(".")[0].lstrip("_")
+        if package in _BOUND and not _plain_instance(value):
+            return _BOUND[package]
+    return ""
+
+
+def _plain_instance(value: Any) -> bool:
+    """A record of ours or of the client's (a dataclass, a model) is made by a statement like any other value."""
+    return bool(getattr(type(value), "__dataclass_fields__", None)) or hasattr(type(value), "openapi_types")
+
+
+def _import_of(module: ModuleType, name: str) -> str:
+    full = module.__name__
+    return f"import {full}" if full == name else f"import {full} as {name}"
+
+
+@cache
+def _package_can_be_imported(package: str) -> bool:
+    """Whether another Python finds this package; checks.py and notebooks are in sys.modules alone."""
+    if package in sys.builtin_module_names or package in sys.stdlib_module_names:
+        return True
+    spec = PathFinder.find_spec(package)
+    return spec is not None and spec.origin is not None
+
+
+def _importable(value: Any, name: str) -> str | None:
+    """The line that imports `value` as `name`, if it lives in a module that others can import."""
+    module = getattr(value, "__module__", None)
+    own = getattr(value, "__qualname__", None) or getattr(value, "_name", None)
+    if not isinstance(module, str) or not isinstance(own, str) or module in ("__main__", "builtins"):
+        return None
+    if not _package_can_be_imported(module.partition(".")[0]):
+        return None
+    found: Any = sys.modules.get(module)
+    for part in own.split("."):
+        found = getattr(found, part, None)
+    if found is not value:
+        return None
+    if "." in own:
+        outer, inner = own.split(".", 1)
+        return f"from {module} import {outer}; {name} = {outer}.{inner}"
+    return f"from {module} import {own}" if own == name else f"from {module} import {own} as {name}"
+
+
+def _literal(value: Any) -> str | None:
+    """Python text for a plain value (numbers, texts, and tuples, lists, sets, dictionaries of them), or None."""
+    try:
+        text = repr(value)
+        made = ast.literal_eval(text) if _only_plain(value) else None
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    return text if made == value and type(made) is type(value) else None
+
+
+def _only_plain(value: Any) -> bool:
+    if type(value) in (list, tuple, set):
+        return all(_only_plain(each) for each in value)
+    if type(value) is dict:
+        return all(_only_plain(key) and _only_plain(each) for key, each in value.items())
+    return value is None or value is ... or type(value) in (bool, int, float, complex, str, bytes)
+
+
+def _is_ours(value: type, names: Mapping[str, Any]) -> bool:
+    return value.__module__ == "__main__" or any(each is value for each in names.values())
+
+
+# --- the learner's own text
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """The text of one cell or file, parsed, and what messages call it."""
+
+    label: str
+    lines: list[str]
+    tree: ast.Module
+
+    def definition(self, node: ast.stmt) -> _Definition:
+        first = _first_line(node)
+        last = node.end_lineno or node.lineno
+        lines = self.lines[first - 1 : last]
+        origins = [
+            Origin(self.label, number, text)
+            for number, text in zip(range(first, last + 1), lines, strict=True)
+        ]
+        if first == last or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            # One line may hold more than this statement; take its own columns.
+            segment = ast.get_source_segment("\n".join(self.lines), node) or "\n".join(lines)
+            return _Definition(node, segment.split("\n"), origins)
+        return _Definition(node, lines, origins)
+
+
+def _cell_of(file: str, names: Mapping[str, Any]) -> _Cell | None:
+    lines = [line.rstrip("\n") for line in linecache.getlines(file)]
+    if not lines:
+        return None
+    return _parsed("\n".join(lines), _label(file, lines, names))
+
+
+def _parsed(text: str, label: str) -> _Cell | None:
+    try:
+        return _Cell(label, text.split("\n"), ast.parse(text))
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _label(file: str, lines: list[str], names: Mapping[str, Any]) -> str:
+    """What to call a cell: its number in the notebook where it has one."""
+    if made := re.fullmatch(r"<(.+) [0-9a-f]{8}>", file):
+        return made[1]
+    text = "\n".join(lines).strip()
+    history = names.get(_HISTORY) or []
+    for number in range(len(history) - 1, 0, -1):
+        if history[number].strip() == text:
+            return f"cell [{number}]"
+    return "its cell" if "ipykernel" in file or file.startswith("<") else file.rpartition("/")[2]
+
+
+def _cells(names: Mapping[str, Any], first: str = "") -> Iterator[_Cell]:
+    """The cell of file `first`, then those that ran in this notebook, latest first."""
+    if first and (cell := _cell_of(first, names)):
+        yield cell
+    history = names.get(_HISTORY) or []
+    for number in range(len(history) - 1, -1, -1):
+        if cell := _parsed(history[number], f"cell [{number}]"):
+            yield cell
+    file = names.get("__file__")
+    if isinstance(file, str) and (cell := _cell_of(file, names)):
+        yield cell
+
+
+def _function_source(function: FunctionType, name: str, users: tuple[str, ...]) -> _Definition:
+    code: CodeType = function.__code__
+    cell = _cell_of(code.co_filename, function.__globals__)
+    if cell is None:
+        raise Unportable(
+            f"The source of {_what(name, users)} cannot be found: it was made by exec or came from elsewhere.",
+            fix="define it in a cell with def",
+        )
+    if code.co_name == "<lambda>":
+        for node in cell.tree.body:
+            inside = node.lineno <= code.co_firstlineno <= (node.end_lineno or node.lineno)
+            if inside and isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Lambda):
+                return cell.definition(node)
+        raise Unportable(f"{_what(name, users)} is a lambda without a line of its own.", fix="use def")
+    for node in cell.tree.body:
+        if _defines(node, code.co_name) and code.co_firstlineno in (node.lineno, _first_line(node)):
+            return cell.definition(node)
+    raise Unportable(
+        f"{_what(name, users)} is defined inside something else in {cell.label} (an if, a with, another function).",
+        fix="define it at the left margin of a cell",
+    )
+
+
+def _first_line(node: ast.stmt) -> int:
+    """The line of a statement, or of the first of its decorators."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(each.lineno for each in decorators)])
+
+
+def _defines(node: ast.stmt, name: str) -> bool:
+    return (
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and getattr(node, "name", "") == name
+    )
+
+
+def _class_source(value: type, names: Mapping[str, Any], name: str, users: tuple[str, ...]) -> _Definition:
+    """The definition of a class: where its methods come from; without methods, the latest cell that defines it."""
+    files = [
+        each.__code__.co_filename
+        for each in vars(value).values()
+        if isinstance(each, FunctionType) and each.__code__.co_filename != "<string>"
+    ]
+    module = sys.modules.get(value.__module__)
+    if not files and isinstance(getattr(module, "__file__", None), str) and value.__module__ != "__main__":
+        files = [str(module.__file__)]  # type: ignore[union-attr]
+    for cell in _cells(names, files[0] if files else ""):
+        for node in reversed(cell.tree.body):
+            if _defines(node, value.__name__):
+                return cell.definition(node)
+    if definition := _assignment(name, names):  # Point = namedtuple("Point", "x y")
+        return definition
+    raise Unportable(
+        f"The source of the class {_what(name, users)} cannot be found in any cell.",
+        fix="define it at the left margin of a cell",
+    )
+
+
+def _assignment(name: str, names: Mapping[str, Any]) -> _Definition | None:
+    """The latest statement at the left margin of a cell that binds `name`: an assignment or an import."""
+    for cell in _cells(names):
+        for node in reversed(cell.tree.body):
+            targets: list[ast.expr] = []
+            if isinstance(node, ast.Assign):
+                targets = node.targets
+            elif isinstance(node, ast.AnnAssign) and node.value is not None:
+                targets = [node.target]
+            elif isinstance(node, ast.ImportFrom | ast.Import):
+                if any((alias.asname or alias.name.partition(".")[0]) == name for alias in node.names):
+                    return cell.definition(node)
+                continue
+            bound = [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
+            if name in bound:
+                return cell.definition(node)
+    return None
