@@ -100,13 +100,15 @@ def request(
     query: Mapping[str, str] | None = None,
     body: Any = None,
     content_type: str = "application/json",
+    accept: str = "application/json",
     timeout: float = REQUEST_TIMEOUT,
 ) -> Any:
     """Send one request and return the decoded JSON answer (text if it is none). `timeout` is in seconds.
 
     Errors: Refused on an HTTP status of 400 or more, Unreachable when no answer came.
     """
-    response, content = _read(api, _send(api, method, path, query, body, content_type, timeout))
+    sent = _send(api, method, path, query, body, content_type, timeout, {"Accept": accept})
+    response, content = _read(api, sent)
     if response.status >= 400:
         raise _refused(response.status, content)
     return _decoded(response, content)
