@@ -88,7 +88,9 @@ ASKED = {
     ],
     "labs.example/shell:1": ["sh", "-c", "echo $0 $BASH_VERSION; curl --version | head -1"],
 }
-SERVERS = [name for name in sorted(CATALOGUE.images) if name.startswith("labs.example/web:")]
+SERVERS = [
+    name for name in sorted(CATALOGUE.images) if name.startswith(("labs.example/web:", "labs.example/shop:"))
+]
 
 
 def test_every_entry_is_asked_something() -> None:

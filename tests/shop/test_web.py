@@ -17,7 +17,8 @@ from labsupport.shop import web
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setenv("VERSION", "7")
     server = web.serve(0)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -27,8 +28,7 @@ def port() -> Iterator[int]:
     thread.join()
 
 
-def test_one_connection_carries_several_requests(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VERSION", "7")
+def test_one_connection_carries_several_requests(port: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     connection.request("GET", "/a?b=c")
     first = json.loads(connection.getresponse().read())
