@@ -164,5 +164,5 @@ def test_counters_are_what_prometheus_reads(start: Start) -> None:
     [{"speed": 1}, {"latency_ms": -1}, {"error_rate": 2}, {"pattern": "ok maybe"}, {"pattern": "200"}],
 )
 def test_unknown_faults_are_refused(values: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="fault|delays|pattern"):
+    with pytest.raises(ValueError, match=r"fault|delays|pattern"):
         Faults().changed(values)
