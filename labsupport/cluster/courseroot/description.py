@@ -42,6 +42,7 @@ class Description:
     pins: Mapping[str, Pin]
     site: Path
     source: str
+    drop_site: tuple[str, ...] = ()
 
 
 def host_platform() -> tuple[str, str]:
@@ -79,6 +80,7 @@ def load(
             pins=pins,
             site=directory / "course-site.txt",
             source=text,
+            drop_site=tuple(content.get("drop_site", ())),
         )
     except FileNotFoundError as error:
         raise LabsError(f"{error.filename} is missing", fix=f"git checkout -- {directory}") from error

@@ -88,6 +88,8 @@ def _make_in(temporary: Path, cache_dir: Path, description: Description, owner_b
             python_version=python.removeprefix("python"),
             machine=platform.machine(),
         )
+        for name in description.drop_site:
+            remove_tree(root / "opt/labs/site" / name)
         finish.check_python(root, python)
         progress.update("byte code")
         finish.compile_python(root, python)
