@@ -155,7 +155,9 @@ def check_python(root: Path, python: str) -> None:
     """Import what the node needs with the root's interpreter: a missing library must show here, not in a
     Pod.
     """
-    modules = "ctypes, ssl, sqlite3, asyncio, http.server, grpc, google.protobuf, h11, wsproto, kubernetes.client"
+    modules = (
+        "ctypes, ssl, sqlite3, asyncio, http.server, grpc, google.protobuf, h11, wsproto, kubernetes.client"
+    )
     environment = {
         "PYTHONHOME": str(root / "usr"),
         "PYTHONPATH": str(root / "opt/labs/site"),

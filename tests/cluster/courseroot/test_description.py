@@ -41,7 +41,8 @@ def test_the_nodes_python_packages_are_those_of_the_lock() -> None:
     }
     for group, file in files.items():
         done = process.run(
-            [uv, "export", "--frozen", "--no-header", "--only-group", *group.split()], cwd=bootstrap.REPOSITORY
+            [uv, "export", "--frozen", "--no-header", "--only-group", *group.split()],
+            cwd=bootstrap.REPOSITORY,
         )
         assert done.ok, done.reason()
         assert file.read_text().strip() == done.stdout.strip(), f"uv export ... --only-group {group} > {file}"
