@@ -82,23 +82,44 @@ def check_command(ctx: click.Context, exercise: str, name: str, as_json: bool) -
 @json_option
 def hint_command(exercise: str, as_json: bool) -> None:
     """The next hint for an exercise, and those before it."""
-    from labsupport.course.context import Context
+    from labsupport.course import ladder
+    from labsupport.course.manifest import find_exercise
+    from labsupport.course.progress import Progress
 
-    note = Context(answers={}).hint(exercise)
-    data = {"exercise": exercise, "title": note.title, "text": note.text}
-    emit(data, as_json=as_json, human=str(note))
+    hint = ladder.next_hint(*find_exercise(exercise), Progress())
+    data = {
+        "exercise": exercise,
+        "level": hint.level,
+        "highest": hint.highest,
+        "title": hint.note.title,
+        "text": hint.note.text,
+    }
+    emit(data, as_json=as_json, human=str(hint.note))
 
 
 @click.command("solution")
 @click.argument("exercise")
 @json_option
-def solution_command(exercise: str, as_json: bool) -> None:
-    """One way to solve an exercise and why; open after a pass or three failed checks."""
-    from labsupport.course.context import Context
+@click.pass_context
+def solution_command(ctx: click.Context, exercise: str, as_json: bool) -> None:
+    """One way to solve an exercise and why; open after a pass or three failed checks.
 
-    note = Context(answers={}).solution(exercise)
-    data = {"exercise": exercise, "title": note.title, "text": note.text, "code": note.code}
-    emit(data, as_json=as_json, human=str(note))
+    Exit status 0 only if it is open.
+    """
+    from labsupport.course import ladder
+    from labsupport.course.manifest import find_exercise
+    from labsupport.course.progress import Progress
+
+    found = ladder.solution(*find_exercise(exercise), Progress())
+    data = {
+        "exercise": exercise,
+        "open": found.open,
+        "title": found.note.title,
+        "text": found.note.text,
+        "code": found.note.code,
+    }
+    emit(data, as_json=as_json, human=str(found.note))
+    ctx.exit(0 if found.open else 1)
 
 
 @click.command("predict")
@@ -129,17 +150,13 @@ def predict_command(ctx: click.Context, exercise: str, value: str | None, as_jso
 
 
 @click.command("progress")
+@click.argument("lab", required=False)
 @json_option
-def progress_command(as_json: bool) -> None:
-    """What is solved, what is open, with attempts and hints."""
-    from dataclasses import asdict
-
-    from labsupport.course.context import Context
-    from labsupport.course.manifest import labs
+def progress_command(lab: str | None, as_json: bool) -> None:
+    """What is solved and what is open, with checks, hints, time spent and time left; of one LAB or of all."""
+    from labsupport.course.manifest import find_lab, labs
+    from labsupport.course.overview import overview
     from labsupport.course.progress import Progress
 
-    store = Progress()
-    records = [
-        {"lab": lab.id, **asdict(store.record(exercise.id))} for lab in labs() for exercise in lab.exercises
-    ]
-    emit({"exercises": records}, as_json=as_json, human=str(Context(answers={}, store=store).progress()))
+    now = overview((find_lab(lab),) if lab else labs(), Progress())
+    emit(now.as_dict(), as_json=as_json, human=str(now))

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
 from labsupport.course import exercise as engine
-from labsupport.course import ladder, prediction
-from labsupport.course.authoring import solution_of
-from labsupport.course.manifest import Lab, find_exercise, find_lab
+from labsupport.course import ladder, prediction, voice
+from labsupport.course.check_panel import Checked
+from labsupport.course.manifest import Exercise, Lab, find_exercise, find_lab, labs
+from labsupport.course.overview import overview
 from labsupport.course.progress import Progress
-from labsupport.course.verdict import WORDS, Verdict
-from labsupport.course.views import Note, Table
-from labsupport.course.widgets import Checked
-from labsupport.course.world import World, empty, namespace_of, start
+from labsupport.course.progress_panel import ProgressPanel
+from labsupport.course.verdict import Verdict
+from labsupport.course.views import Note
+from labsupport.course.world import World, empty, start
 from labsupport.draw.theme import Picture
 from labsupport.errors import LabsError
 
@@ -57,6 +58,7 @@ class Context:
         self._given_store = store
         self._lab: Lab | None = None
         self._api: ApiClient | None = None
+        self._panel: ProgressPanel | None = None
 
     @property
     def _progress_store(self) -> Progress:
@@ -105,6 +107,7 @@ class Context:
         """Bring lab `lab` to its start, or to the start of exercise `at`; what was in its namespace goes."""
         self._lab = find_lab(lab)
         removed = start(self.world, at, progress=_patient_voice())
+        self._progress_store.see(at or self._lab.exercises[0].id)
         text = f"Your namespace is `{self.namespace}`."
         text += f" Removed: {', '.join(removed)}." if removed else " It was empty."
         text += (
@@ -132,15 +135,23 @@ class Context:
 
     def verdict(self, exercise: str) -> Verdict:
         """Check an exercise and record the attempt. Raises only for an id that does not exist."""
+        with voice.patient(f"Checking {exercise}") as say:
+            return self._verdict(exercise, say)
+
+    def _verdict(self, exercise: str, say: voice.Say) -> Verdict:
         self._lab, found = find_exercise(exercise)
-        return engine.run(
+        verdict = engine.run(
             self._lab,
             found,
             connect=lambda: self.api,
             answers=self._names(),
-            progress=_patient_voice(),
+            progress=say,
             store=self._progress_store,
         )
+        if verdict and (later := ladder.following(self._lab, exercise)):
+            self._progress_store.see(later)
+        self._show_progress()
+        return verdict
 
     def check(self, exercise: str) -> Checked:
         """Check an exercise; a notebook shows the verdict with buttons to check again and to take a hint."""
@@ -148,32 +159,29 @@ class Context:
         wanted = os.environ.get(EXPECT, "")
         if wanted and verdict.verdict.replace("_", "") != wanted.replace("_", ""):
             raise AssertionError(f"wanted {wanted}\n{verdict}")
-        return Checked(verdict, lambda: self.verdict(exercise), lambda: self.hint(exercise))
+        lab, found = find_exercise(exercise)
+        return Checked(
+            verdict,
+            check=lambda say: self._verdict(exercise, say),
+            hint=lambda: self._hint(lab, found),
+            solution=lambda: self.solution(exercise),
+            resume=f'from labsupport.course import lab; lab.resume("{lab.id}")',
+        )
 
     def hint(self, exercise: str) -> Note:
         """The next hint of three, and those before it."""
-        lab, found = find_exercise(exercise)
-        namespace = namespace_of(lab)
-        level = self._progress_store.take_hint(exercise, len(found.hints))
-        lines = [
-            f"{number}. {hint.strip().replace('{namespace}', namespace)}"
-            for number, hint in enumerate(found.hints[:level], 1)
-        ]
-        return Note("\n".join(lines), f"Hint {level} of {len(found.hints)} for {exercise}")
+        return self._hint(*find_exercise(exercise)).note
+
+    def _hint(self, lab: Lab, exercise: Exercise) -> ladder.Hint:
+        hint = ladder.next_hint(lab, exercise, self._progress_store)
+        self._show_progress()
+        return hint
 
     def solution(self, exercise: str) -> Note:
         """One way to solve an exercise and why: after a pass, or after three failed checks."""
-        lab, found = find_exercise(exercise)
-        record = self._progress_store.record(exercise)
-        missing = ladder.failures_before_solution(record)
-        if missing > 0:
-            return Note(
-                f"It opens after a pass, or after {missing} more failed check{'s' if missing > 1 else ''}. "
-                f'Until then `lab.hint("{exercise}")` helps, one step at a time.',
-                f"The solution of {exercise} is not open yet",
-            )
-        self._progress_store.see(exercise, "solution")
-        return Note(found.explanation.strip(), f"One solution of {exercise}", solution_of(lab, exercise))
+        note = ladder.solution(*find_exercise(exercise), self._progress_store).note
+        self._show_progress()
+        return note
 
     def predict(self, exercise: str, value: object = None) -> Note:
         """Commit a prediction: one of the exercise's options, or a number in its unit.
@@ -183,18 +191,14 @@ class Context:
         """
         return prediction.commit(find_exercise(exercise)[1], value, self._progress_store).note
 
-    def progress(self) -> Table:
-        """What is solved, what is open, with attempts and hints."""
-        from labsupport.course.manifest import labs
+    def progress(self) -> ProgressPanel:
+        """What is solved, what is open, with checks, hints and times; a notebook shows it as a panel."""
+        self._panel = ProgressPanel(lambda: overview(labs(), self._progress_store))
+        return self._panel
 
-        rows = []
-        for lab in labs():
-            for exercise in lab.exercises:
-                record = self._progress_store.record(exercise.id)
-                state = WORDS[record.last] if record.last else "Open"
-                hints = f"{record.hint_level} of {len(exercise.hints)}"
-                rows.append((lab.title, exercise.id, exercise.title, state, str(record.attempts), hints))
-        return Table("Your progress", ("Lab", "Exercise", "Title", "State", "Checks", "Hints"), rows)
+    def _show_progress(self) -> None:
+        if self._panel is not None:
+            self._panel.refresh()
 
     # --- tools for the notebooks
 

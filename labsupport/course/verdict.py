@@ -50,7 +50,8 @@ class Verdict:
     def __str__(self) -> str:
         """The text form."""
         head = f"{WORDS[self.verdict]}: {self._name()} ({self._duration()})"
-        return "\n".join([head, *(f"  {name}: {value}" for name, value in self._rows())])
+        rows = [f"{name}: {value}".replace("\n", "\n    ") for name, value in self._rows()]
+        return "\n  ".join([head, *rows])
 
     def __repr__(self) -> str:
         """The text form: what a console, a log and a screen reader get."""
@@ -87,7 +88,9 @@ class Verdict:
         return self.exercise if found == "ok" else f"{self.exercise}/{found}"
 
     def _duration(self) -> str:
-        return "less than 0.1 s" if self.seconds < 0.1 else f"{self.seconds:.1f} s"
+        seconds = "less than 0.1 s" if self.seconds < 0.1 else f"{self.seconds:.1f} s"
+        hints = f"{self.hint_level} hint{'s' if self.hint_level > 1 else ''}"
+        return f"{seconds}, with {hints}" if self.hint_level else seconds
 
     def _rows(self) -> list[tuple[str, str]]:
         rows = [

@@ -1,92 +1,68 @@
-"""The check panel: a verdict with buttons to check again and to take a hint.
+"""What the panels share: buttons whose errors are shown, and a text for every place that has no widgets.
 
-Its text form is the verdict's, which is all that a console, a notebook on a web page or a screen reader
-needs.
+A widget is a convenience. Its text form says the same and names the calls that do what its buttons do: that is what a
+console, a notebook on a web page, a test and a screen reader get.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
-from labsupport.course.verdict import Verdict
-from labsupport.course.views import Note
 from labsupport.draw import theme
 from labsupport.draw.theme import escape
 
+REST = 0.4  # seconds after an action in which further clicks are the rest of a double click
 
-class Checked:
-    """What `lab.check` returns: the verdict, shown as a panel where widgets work and as text or HTML
-    elsewhere.
+
+def bundle(make: Callable[[], Any], text: str, html: str) -> dict[str, Any]:
+    """The display forms of a panel: `text`, `html`, and the widget that `make` makes where there can be one."""
+    forms = {"text/plain": text, "text/html": html}
+    try:
+        view = make()._repr_mimebundle_()
+    except Exception:  # no kernel, no front end, no ipywidgets: what it says is what matters
+        return forms
+    return {**view, **forms}
+
+
+def button(label: str, tooltip: str, place: Any, action: Callable[[], None], *, main: bool = False) -> Any:
+    """A button that is off while its action runs; what goes wrong is shown in `place`, as ipywidgets would swallow it.
+
+    A click on a button while its work goes on is queued by the kernel and would do it twice.
     """
+    import ipywidgets as widgets
 
-    def __init__(self, verdict: Verdict, check: Callable[[], Verdict], hint: Callable[[], Note]) -> None:
-        """`check` checks again, `hint` takes the next hint; both are called when their button is pressed."""
-        self.verdict = verdict
-        self._check = check
-        self._hint = hint
+    made = widgets.Button(description=label, tooltip=tooltip, button_style="primary" if main else "")
+    made.layout.width = "auto"
+    rested = 0.0
 
-    def __bool__(self) -> bool:
-        """True only for a pass."""
-        return bool(self.verdict)
-
-    def __str__(self) -> str:
-        """The verdict's text form."""
-        return str(self.verdict)
-
-    def __repr__(self) -> str:
-        """The verdict's text form."""
-        return str(self.verdict)
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        bundle = {"text/plain": str(self.verdict), "text/html": self.verdict.html()}
+    def clicked(_: Any) -> None:
+        nonlocal rested
+        if time.monotonic() < rested:
+            return
+        made.disabled = True
         try:
-            panel = self.panel()
-            view = panel._repr_mimebundle_()
-        except Exception:  # no kernel, no front end, no ipywidgets: the verdict is what matters
-            return bundle
-        return {**view, **bundle}
+            action()
+        except KeyboardInterrupt:
+            announce(place, escape(f"{made.description}: interrupted."))
+        except Exception as error:
+            announce(place, escape(f"{made.description} did not work: {error}"))
+        finally:
+            made.disabled = False
+            rested = time.monotonic() + REST
 
-    def panel(self) -> Any:
-        """The panel as an ipywidgets box."""
-        import ipywidgets as widgets
-
-        result = widgets.HTML(self.verdict.html())
-        hints = widgets.HTML("")
-        again = widgets.Button(
-            description="Check", tooltip="Check this exercise again", button_style="primary"
-        )
-        hint = widgets.Button(description="Hint", tooltip="Show the next of three hints")
-        restart = "Run this cell again after a restart of the kernel."
-        note = widgets.HTML(f'<span style="color:{theme.MUTED};font-size:0.9em">{restart}</span>')
-        # A click on a button while its work goes on is queued by the kernel, and would run it twice.
-        again.on_click(_guarded(again, hints, lambda: self._again(result)))
-        hint.on_click(_guarded(hint, hints, lambda: _show(hints, self._hint()._repr_html_())))
-        return widgets.VBox([result, hints, widgets.HBox([again, hint, note])])
-
-    def _again(self, result: Any) -> None:
-        checking = f"Checking {escape(self.verdict.exercise)} ..."
-        result.value = f'<div role="status" style="color:{theme.MUTED}">{checking}</div>'
-        self.verdict = self._check()
-        result.value = self.verdict.html()
+    made.on_click(clicked)
+    return made
 
 
-def _show(place: Any, content: str) -> None:
+def announce(place: Any, content: str) -> None:
+    """Put HTML into a widget in such a way that screen readers read it out."""
     place.value = f'<div role="status">{content}</div>'
 
 
-def _guarded(button: Any, place: Any, action: Callable[[], None]) -> Callable[[Any], None]:
-    """An action for a button: it is off meanwhile, and what goes wrong is shown; ipywidgets would swallow
-    it.
-    """
+def small(text: str) -> Any:
+    """A line in small print."""
+    import ipywidgets as widgets
 
-    def clicked(_: Any) -> None:
-        button.disabled = True
-        try:
-            action()
-        except Exception as error:
-            _show(place, escape(f"{button.description} did not work: {error}"))
-        finally:
-            button.disabled = False
-
-    return clicked
+    return widgets.HTML(f'<span style="color:{theme.MUTED};font-size:0.9em">{escape(text)}</span>')

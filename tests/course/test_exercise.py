@@ -173,7 +173,7 @@ def test_hints_name_the_namespace(store: Progress, monkeypatch: pytest.MonkeyPat
 
 def test_the_solution_stays_shut_until_it_is_earned(store: Progress, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labsupport.course.context.find_exercise", lambda identifier: (LAB, ONE))
-    monkeypatch.setattr("labsupport.course.context.solution_of", lambda lab, exercise: "THE ANSWER")
+    monkeypatch.setattr("labsupport.course.ladder.solution_of", lambda lab, exercise: "THE ANSWER")
     context = Context(answers={}, store=store)
     assert "THE ANSWER" not in str(context.solution("zz-one"))
     for _ in range(ladder.FAILURES_BEFORE_SOLUTION):
