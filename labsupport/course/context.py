@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
     from labsupport.cluster.interface import Cluster
+    from labsupport.course.traffic import Load
 
 KUBECONFIG = "LABS_KUBECONFIG"  # set for the kernels by whoever starts JupyterLab
 CLUSTER = "LABS_CLUSTER"  # the name of the cluster, likewise
@@ -228,6 +229,18 @@ class Context:
         from labsupport.draw.timeline import timeline
 
         return timeline(follow(self.api, self.namespace, kube.objects.parse(manifest)), title=title)
+
+    def load(self, url: str, **plan: Any) -> Load:
+        """Send requests from the shop's load generator (settings: labsupport.shop.load.Plan) and show who answered."""
+        from labsupport.course import traffic
+
+        return traffic.run(self.api, self.namespace, url, **plan)
+
+    def rules(self, service: str) -> Picture:
+        """The way from a Service of the lab to its Pods, by the rules that kube-proxy keeps on the node now."""
+        from labsupport.course import rules
+
+        return rules.picture(self.api, self.namespace, service)
 
     def components(self) -> Picture:
         """The programs that this cluster is made of, with their memory."""
