@@ -1,6 +1,8 @@
-"""`labs build` and `labs content`: for those who write labs."""
+"""`labs build`, `labs new` and `labs content`: for those who write labs."""
 
 from __future__ import annotations
+
+import time
 
 import click
 
@@ -8,48 +10,103 @@ from labsupport.cli.options import emit, json_option, name_option
 
 
 @click.command("build")
+@click.argument("lab", required=False)
 @click.option("--check", is_flag=True, help="Write nothing; fail if a notebook is not what its source gives.")
 @json_option
-def build_command(check: bool, as_json: bool) -> None:
-    """Generate the learner's and the solution notebooks from labs/source."""
+def build_command(lab: str | None, check: bool, as_json: bool) -> None:
+    """Generate the learner's and the solution notebooks from labs/source: of all labs, or of one.
+
+    A lab whose duration was never recorded is generated too, but exit status 0 is for labs that are complete.
+    """
     from labsupport.course import authoring
+    from labsupport.course.manifest import find_lab
     from labsupport.paths import REPOSITORY
 
-    written = [str(path.relative_to(REPOSITORY)) for path in authoring.build(check=check)]
+    chosen = [find_lab(lab)] if lab else None
+    written = [str(path.relative_to(REPOSITORY)) for path in authoring.build(chosen, check=check)]
     human = "\n".join(f"written: {path}" for path in written) or "All notebooks are what their sources give."
     emit({"written": written}, as_json=as_json, human=human)
+    authoring.require_durations(chosen)
 
 
 @click.command("content")
 @click.argument("lab", required=False)
 @click.option("--all", "everything", is_flag=True, help="All labs.")
+@click.option(
+    "--changed",
+    is_flag=True,
+    help="Labs that differ from the main line, and a tenth of the other exercises.",
+)
+@click.option("--seed", default="", help="What draws that tenth; by default the commit.")
+@click.option("--exercise", "only", help="Of a lab, this exercise alone.")
+@click.option("--offline", is_flag=True, help="Only what needs no cluster.")
+@click.option("--mutate", is_flag=True, help="Try small changes of each solution too: all must be rejected.")
+@click.option(
+    "--record", is_flag=True, help="Measure how long the lab's notebook runs; write it to lab.toml."
+)
 @name_option
 @json_option
 @click.pass_context
-def content_command(ctx: click.Context, lab: str | None, everything: bool, name: str, as_json: bool) -> None:
+def content_command(
+    ctx: click.Context,
+    *,
+    lab: str | None,
+    everything: bool,
+    changed: bool,
+    seed: str,
+    only: str | None,
+    offline: bool,
+    mutate: bool,
+    record: bool,
+    name: str,
+    as_json: bool,
+) -> None:
     """Prove a lab's exercises on the cluster: what is shipped does not pass, solutions do, wrong answers are
     rejected for the right reason. Resets the labs' namespaces.
 
-    Exit status 0 only if all of that holds.
+    Exit status 0 only if all of that holds. With --record, measure instead.
     """
     from labsupport import cluster as clusters
     from labsupport import kube
     from labsupport.console import phase
-    from labsupport.course.content import prove
+    from labsupport.course import content
     from labsupport.course.manifest import find_lab
 
-    if everything == (lab is not None):
-        raise click.UsageError("name a lab, or give --all")
-    chosen = None if lab is None else [find_lab(lab)]
-    api = kube.connect(clusters.get(name).kubeconfig)
+    if (lab is not None) + everything + changed != 1:
+        raise click.UsageError("name a lab, or give --all or --changed")
+    if record and (offline or changed or only or mutate):
+        raise click.UsageError("--record measures whole labs on the cluster")
+    if only and lab is None:
+        raise click.UsageError("--exercise goes with a lab")
+    if record:
+        _record(lab, name, as_json)
+        return
+    named = None if lab is None else [find_lab(lab)]
+    chosen = content.choose(seed) if changed else content.every(named)
+    if only:
+        chosen = [(each, found) for each, found in chosen if found.id == find_lab(str(lab)).exercise(only).id]
+    api = None if offline else kube.connect(clusters.get(name).kubeconfig)
+    began = time.monotonic()
     with phase("Exercises") as progress:
-        results = prove(api, chosen, progress=progress.update)
-    lines = [f"{'EXERCISE':24}  {'FORM':8}  {'SHIPPED':15}  {'SOLUTION':15}  SECOND  WRONG  SECONDS"]
-    for result in results:
-        second = f"{sum(verdict == 'pass' for verdict in result.second)}/{len(result.second)}"
-        wrong = f"{sum(answer.ok for answer in result.wrong)}/{len(result.wrong)}"
-        row = f"{result.id:24}  {result.form:8}  {result.shipped:15}  {result.solution:15}"
-        lines.append(f"{row}  {second:>6}  {wrong:>5}  {result.seconds_live:7.1f}")
-    data = {"exercises": [result.as_dict() for result in results]}
-    emit(data, as_json=as_json, human="\n".join(lines))
+        results = list(content.prove(api, chosen, mutate=mutate, progress=progress.update))
+    seconds = round(time.monotonic() - began, 1)
+    data = {"exercises": [result.as_dict() for result in results], "seconds": seconds}
+    human = f"{content.table(results)}\n{len(results)} exercises in {seconds:.0f} s."
+    emit(data, as_json=as_json, human=human)
     ctx.exit(0 if all(result.ok for result in results) else 1)
+
+
+def _record(lab: str | None, name: str, as_json: bool) -> None:
+    from labsupport import cluster as clusters
+    from labsupport.console import phase
+    from labsupport.course import durations
+    from labsupport.course.manifest import find_lab, labs
+
+    recorded = {}
+    with phase("Durations") as progress:
+        for each in labs() if lab is None else [find_lab(lab)]:
+            progress.update(each.id)
+            recorded[each.id] = durations.record(each, clusters.get(name))
+    human = "\n".join(f"{identifier}: {seconds:.1f} s" for identifier, seconds in recorded.items())
+    data = {"seconds": recorded}
+    emit(data, as_json=as_json, human=f"{human}\nThe notebooks' heads change with them: labs build")

@@ -17,12 +17,13 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labsupport.course.manifest import Lab, labs
+from labsupport.course import durations
+from labsupport.course.manifest import Exercise, Lab, labs
 from labsupport.errors import LabsError
 from labsupport.paths import LABS, REPOSITORY
 
@@ -99,6 +100,30 @@ def solution_of(lab: Lab, exercise: str) -> str:
     return "\n\n".join(filled(cell.source) for cell in answers)
 
 
+def solution_lines(lab: Lab, exercise: str) -> frozenset[int]:
+    """Which lines of `solution_of` (from 1) a learner does not get."""
+    own: list[bool] = []
+    for cell in cells(lab):
+        if cell.exercise != exercise or cell.type != "code":
+            continue
+        if own:
+            own.append(False)  # the line between two cells
+        inside = False
+        for line in cell.source.split("\n"):
+            if _BEGIN.match(line) or _END.match(line):
+                inside = not inside
+            else:
+                own.append(inside)
+    return frozenset(number for number, mine in enumerate(own, 1) if mine)
+
+
+def telling_lines(lab: Lab, exercise: Exercise) -> list[str]:
+    """The lines of the solution that give something away: a line of one word, such as `spec:`, is vocabulary."""
+    given = {line.strip() for line in shipped_of(lab, exercise.id).split("\n")}
+    solution = {line.strip() for line in solution_of(lab, exercise.id).split("\n")}
+    return sorted(line for line in solution - given if len(line.split()) > 1)
+
+
 def shipped_of(lab: Lab, exercise: str) -> str:
     """What a learner finds in the answer cells of `exercise`."""
     return "\n\n".join(
@@ -114,8 +139,9 @@ def generate(lab: Lab, *, solution: bool) -> str:
         raise LabsError(
             f"{lab.directory / 'lab.py'} answers exercises that lab.toml lacks: {sorted(unknown)}"
         )
+    read = [gap(cell.source) for cell in source if "solution" not in cell.tags]
     seen: Counter[str] = Counter()
-    generated = []
+    generated: list[dict[str, Any]] = []
     for cell in source:
         digest = hashlib.sha256(f"{lab.id}\n{cell.type}\n{cell.source}".encode()).hexdigest()[:12]
         seen[digest] += 1
@@ -126,6 +152,8 @@ def generate(lab: Lab, *, solution: bool) -> str:
         if "learner-raises" in cell.tags and not solution:
             metadata["tags"] = ["raises-exception"]
         text = filled(cell.source) if solution else gap(cell.source)
+        if not generated:
+            text = _with_estimate(text, durations.estimate(lab, read))
         entry: dict[str, Any] = {
             "cell_type": cell.type,
             "id": identifier,
@@ -149,18 +177,28 @@ def generate(lab: Lab, *, solution: bool) -> str:
     return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
+def _with_estimate(head: str, estimate: str) -> str:
+    """The first cell with the lab's duration below its title."""
+    title, line, rest = head.partition("\n")
+    if not estimate or not title.startswith("# "):
+        return head
+    return f"{title}\n\n*{estimate[0].upper()}{estimate[1:]}.*{line}{rest}"
+
+
 def outputs(lab: Lab) -> Iterator[tuple[Path, str]]:
     """The files that a lab's source stands for, with their content."""
     yield LABS / f"{lab.notebook}.ipynb", generate(lab, solution=False)
     yield LABS / "solutions" / f"{lab.notebook}.ipynb", generate(lab, solution=True)
 
 
-def build(*, check: bool = False) -> list[Path]:
-    """Write the notebooks of all labs and return those that were out of date; with `check`, write nothing.
+def build(chosen: Iterable[Lab] | None = None, *, check: bool = False) -> list[Path]:
+    """Write the notebooks of the `chosen` labs (default: all) and return those that were out of date; with `check`,
+    write nothing.
 
-    Errors: with `check`, LabsError if any is out of date or a notebook has no source.
+    Errors: with `check`, LabsError if any is out of date or, of all labs, a notebook has no source.
     """
-    wanted = {path: text for lab in labs() for path, text in outputs(lab)}
+    everything = chosen is None
+    wanted = {path: text for lab in (labs() if chosen is None else chosen) for path, text in outputs(lab)}
     stale = [
         path
         for path, text in wanted.items()
@@ -170,7 +208,7 @@ def build(*, check: bool = False) -> list[Path]:
         orphans = [
             path
             for path in LABS.rglob("*.ipynb")
-            if path not in wanted and ".ipynb_checkpoints" not in path.parts
+            if everything and path not in wanted and ".ipynb_checkpoints" not in path.parts
         ]
         if stale or orphans:
             names = ", ".join(str(path.relative_to(REPOSITORY)) for path in [*stale, *orphans])
@@ -180,3 +218,13 @@ def build(*, check: bool = False) -> list[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(wanted[path], encoding="utf-8")
     return stale
+
+
+def require_durations(chosen: Iterable[Lab] | None = None) -> None:
+    """Errors: LabsError names the labs whose duration was never recorded, so that no learner is told it."""
+    missing = [lab.id for lab in (labs() if chosen is None else chosen) if lab.seconds is None]
+    if missing:
+        raise LabsError(
+            f"Nobody has measured how long {', '.join(missing)} takes: `seconds` is missing in lab.toml.",
+            fix=f"labs content {missing[0]} --record, then labs build",
+        )

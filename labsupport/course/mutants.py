@@ -25,7 +25,7 @@ SHORT = 48  # characters of a snippet that a name shows
 CHANGE = 24  # characters of a value that a name shows
 
 # In manifests `{namespace}` and `{name:crd}` are filled in before YAML is read; as YAML they would be mappings.
-_PLACEHOLDER = re.compile(r"\{(namespace|name:[a-z0-9-]+)\}")
+_PLACEHOLDER = re.compile(r"\{(namespace|group|name:[-.a-z0-9]+)\}")
 _TOKEN = re.compile(r"x--(.+?)--x")
 
 _COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {

@@ -14,5 +14,5 @@ pytestmark = pytest.mark.on_cluster
 
 @pytest.mark.parametrize("lab", [pytest.param(lab, id=lab.id) for lab in labs()])
 def test_exercises_are_honest(lab: Lab, cluster: Cluster) -> None:
-    for result in content.prove(kube.connect(cluster.kubeconfig), [lab]):
+    for result in content.prove(kube.connect(cluster.kubeconfig), content.every([lab])):
         assert result.ok, result
