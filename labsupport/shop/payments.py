@@ -2,9 +2,9 @@
 
 What it remembers is in its memory: one Pod, one ledger. Environment: that of server.py.
 
-POST /charges {"order": ID, "amount": N} answers 201, or 200 with "repeated" for a known key. GET /charges answers
-{"charges", "orders", "twice"}: how many charges, for how many orders, and the orders charged more than once.
-DELETE /charges forgets all.
+POST /charges {"order": ID, "amount": N} answers 201, or 200 with "repeated" for a known key. GET /ledger answers
+{"charges", "orders", "twice"}: how many charges, for how many orders, and the orders charged more than once;
+DELETE /ledger forgets all. The ledger suffers no faults.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections import Counter
 from typing import Any
 
 from labsupport.shop.server import Answer, Request, run
+
+LEDGER = "/ledger"
 
 
 class Payments:
@@ -27,11 +29,11 @@ class Payments:
 
     def __call__(self, request: Request) -> Answer:
         """Answer one request."""
-        if request.path != "/charges":
-            return Answer(404, {"error": "there are /charges"})
         with self._lock:
-            if request.method == "POST":
+            if (request.method, request.path) == ("POST", "/charges"):
                 return self._charge(request)
+            if request.path != LEDGER:
+                return Answer(404, {"error": f"there are POST /charges and GET {LEDGER}"})
             if request.method == "DELETE":
                 self._charges.clear()
                 self._known.clear()
@@ -54,7 +56,7 @@ class Payments:
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT."""
-    return run("payments", Payments())
+    return run("payments", Payments(), spared=(LEDGER,))
 
 
 if __name__ == "__main__":

@@ -62,14 +62,21 @@ Handle = Callable[[Request], Answer]
 
 
 class Service(ThreadingHTTPServer):
-    """A service `name` on `port` of all addresses, whose requests `handle` answers."""
+    """A service `name` on `port` of all addresses, whose requests `handle` answers; `spared` paths suffer no faults."""
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, name: str, handle: Handle, port: int, context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        handle: Handle,
+        port: int,
+        context: ssl.SSLContext | None = None,
+        spared: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(("", port), Handler)
-        self.name, self.handle, self.context = name, handle, context
+        self.name, self.handle, self.context, self.spared = name, handle, context, spared
         self.version = os.environ.get("VERSION", "1")
         self.pod = socket.gethostname()  # as Kubernetes sets it
         self.counters = Counters(name, self.version)
@@ -182,7 +189,8 @@ class Handler(BaseHTTPRequestHandler):
             self._own(request)
             return
         began = time.monotonic()
-        delay, act = self.server.faults.next()
+        spared = request.path.partition("?")[0] in self.server.spared
+        delay, act = (0.0, OK) if spared else self.server.faults.next()
         if delay:
             time.sleep(delay)
         demanded = act not in (OK, LOST)
@@ -247,9 +255,9 @@ def tls_context(environment: Mapping[str, str] = os.environ) -> ssl.SSLContext |
     return context
 
 
-def run(name: str, handle: Handle) -> int:
-    """Serve until SIGTERM or SIGINT, then end gracefully; returns the exit status."""
-    service = Service(name, handle, int(os.environ.get("PORT", "8080")), tls_context())
+def run(name: str, handle: Handle, spared: tuple[str, ...] = ()) -> int:
+    """Serve until SIGTERM or SIGINT, then end gracefully; returns the exit status. `spared` paths suffer no faults."""
+    service = Service(name, handle, int(os.environ.get("PORT", "8080")), tls_context(), spared)
     told = threading.Event()
 
     def stop(signal_number: int, frame: FrameType | None) -> None:

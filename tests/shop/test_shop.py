@@ -73,7 +73,7 @@ def test_a_known_key_charges_once_even_if_the_answer_was_lost(start: Start) -> N
         client.send(call)
     assert client.send(call).content["repeated"] is True
     service.faults.change({"pattern": ""})
-    assert client.send(Call("GET", "/charges")).content["charges"] == 1
+    assert client.send(Call("GET", "/ledger")).content["charges"] == 1
     client.close()
 
 
@@ -81,7 +81,7 @@ def test_without_a_key_it_charges_again(start: Start) -> None:
     client = Client(url(start("payments", Payments())))
     for _ in range(2):
         client.send(Call("POST", "/charges", {"order": "a", "amount": 3}))
-    assert client.send(Call("GET", "/charges")).content["twice"] == ["a"]
+    assert client.send(Call("GET", "/ledger")).content["twice"] == ["a"]
     client.close()
 
 
