@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
@@ -19,7 +19,7 @@ from labsupport.course.progress import Progress
 from labsupport.course.progress_panel import ProgressPanel
 from labsupport.course.verdict import Verdict
 from labsupport.course.views import Note
-from labsupport.course.world import World, empty, start
+from labsupport.course.world import World, empty, is_started, marked, parse, recognise, start, started_note
 from labsupport.draw.theme import Picture
 from labsupport.errors import LabsError
 
@@ -105,22 +105,39 @@ class Context:
         return self.world.group
 
     def start(self, lab: str, at: str = "") -> Note:
-        """Bring lab `lab` to its start, or to the start of exercise `at`; what was in its namespace goes."""
+        """Bring lab `lab` to its start, or to the start of exercise `at`, whatever was done before.
+
+        What was in its namespace goes, and so do the objects of the learner's other labs. With `at`, names that the
+        solutions of earlier exercises define are put into the notebook where it has none of that name.
+        """
         self._lab = find_lab(lab)
-        removed = start(self.world, at, progress=_patient_voice())
-        self._progress_store.see(at or self._lab.exercises[0].id)
-        text = f"Your namespace is `{self.namespace}`."
-        text += f" Removed: {', '.join(removed)}." if removed else " It was empty."
-        text += (
-            f'\nRunning this again resets the lab. After a restart of the kernel, `lab.resume("{self._lab.id}")` '
-            "goes on without a reset."
-        )
-        return Note(text, f"Lab {self._lab.id} is at its start" + (f" for {at}" if at else ""))
+        with voice.patient(f"Starting lab {self._lab.id}") as say:
+            started = start(self.world, at, progress=say)
+        given = self._give(started.names)
+        open_again = self._lab.exercises_from(at)
+        self._progress_store.forget_predictions(exercise.id for exercise in open_again)
+        self._progress_store.see(open_again[0].id)
+        return started_note(self._lab, at, started, given)
+
+    def _give(self, names: dict[str, Any]) -> list[str]:
+        """Put the names of solutions into the notebook where it has none; returns those."""
+        names["lab"] = self  # what the solutions' functions call `lab` from now on
+        answers = self._names()
+        if not isinstance(answers, dict):
+            return []
+        given = {
+            name: value
+            for name, value in names.items()
+            if name != "lab" and not name.startswith("_") and name not in answers
+        }
+        answers.update(given)
+        return sorted(name for name, value in given.items() if not isinstance(value, ModuleType))
 
     def resume(self, lab: str) -> Note:
-        """Go on with lab `lab` as it is."""
+        """Go on with lab `lab` as it is; one that has not reached its start is started."""
         self._lab = find_lab(lab)
-        if kube.get(self.api, "v1", "Namespace", self.namespace) is None:
+        recognise(self.api)
+        if not is_started(self.world):
             return self.start(lab)
         return Note(f"Your namespace is `{self.namespace}`, as you left it.", f"Lab {self._lab.id} goes on")
 
@@ -130,7 +147,8 @@ class Context:
 
     def clean(self) -> list[str]:
         """Delete everything in the open lab's namespace; returns what it was."""
-        return empty(self.world, progress=_patient_voice())
+        with voice.patient(f"Emptying {self.namespace}") as say:
+            return empty(self.world, progress=say)
 
     # --- exercises
 
@@ -209,14 +227,14 @@ class Context:
 
     def apply(self, manifest: str) -> Note:
         """Apply YAML to the lab's namespace, as `kubectl apply --server-side` does; says what the server
-        stored.
+        stored. `{namespace}`, `{group}` and `{name:SUFFIX}` in it are this lab's.
         """
         if not isinstance(manifest, str):
             return Note("Nothing was applied: `lab.apply` takes a text with YAML, between triple quotes.")
-        documents = kube.objects.parse(manifest)
+        documents = parse(self.world, manifest)
         if not documents:
             return Note("Nothing was applied: there is no YAML yet.")
-        applied = kube.apply(self.api, documents, namespace=self.namespace)
+        applied = kube.apply(self.api, marked(self.world, documents), namespace=self.namespace)
         lines = [
             f"{each.kind} {each.name}" + (f" in {each.namespace}" if each.namespace else "")
             for each in applied
@@ -228,7 +246,7 @@ class Context:
         from labsupport.course.observe import follow
         from labsupport.draw.timeline import timeline
 
-        return timeline(follow(self.api, self.namespace, kube.objects.parse(manifest)), title=title)
+        return timeline(follow(self.api, self.namespace, parse(self.world, manifest)), title=title)
 
     def load(self, url: str, **plan: Any) -> Load:
         """Send requests from the shop's load generator (settings: labsupport.shop.load.Plan) and show who answered."""
@@ -273,16 +291,3 @@ def _shell() -> Any:
     """The running IPython shell, or None; IPython is not imported for the question."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython is not None else None
-
-
-def _patient_voice() -> Callable[[str], None]:
-    """Progress for a person: silent while things are quick, then a line every few seconds."""
-    last = time.monotonic()
-
-    def say(text: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= SILENCE:
-            last = time.monotonic()
-            print(f"  {text}", file=sys.stderr, flush=True)
-
-    return say

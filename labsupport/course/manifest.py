@@ -110,6 +110,11 @@ class Lab(Strict):
         names = ", ".join(exercise.id for exercise in self.exercises)
         raise LabsError(f"Lab {self.id} has no exercise {identifier!r}.", fix=f"one of: {names}")
 
+    def exercises_from(self, identifier: str) -> tuple[Exercise, ...]:
+        """The exercise of that id and those after it; all with "". Errors: LabsError lists those there are."""
+        first = self.exercise(identifier) if identifier else self.exercises[0]
+        return self.exercises[self.exercises.index(first) :]
+
 
 def read(directory: Path) -> Lab:
     """The lab in `directory`. Errors: LabsError names the file and each fault in it."""

@@ -1,73 +1,72 @@
-"""A lab's own place in the cluster: its namespace, how it is emptied, and how its start is reached.
+"""A lab's own place in the cluster, and how its start is reached from any state.
 
-Nothing outside that namespace is touched. Emptying deletes object by object rather than the namespace
-itself: the namespace controller waits half a minute and more for Pods that end at once.
+The lab's namespace is emptied object by object and kept: Pods can start in it at once, and a terminal that looks at it
+goes on. The namespaces of the learner's other labs are deleted, so that what is on the cluster does not depend on
+which labs were visited before; removal.py does that in less time than it takes to make one. What counts as the
+labs' is in ownership.py.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
 from labsupport.course.manifest import Lab
+from labsupport.course.ownership import (
+    GROUP_DOMAIN,
+    LAB,
+    LEARNER,
+    LEARNER_LABEL,
+    PART_OF,
+    expand,
+    labels_of,
+    learner,
+    namespace_of,
+    ownership,
+)
+from labsupport.course.removal import MERGE, Removed, remove
+from labsupport.course.views import Note
 from labsupport.errors import LabsError
-from labsupport.kube.objects import Object, Resource
+from labsupport.kube.objects import Object
 from labsupport.kube.wait import gone
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-PART_OF = "labs.example/part-of"
-LAB = "labs.example/lab"
-LEARNER_LABEL = "labs.example/learner"
-LEARNER = "LABS_LEARNER"  # whose labs these are, where many share a cluster
-GROUP_DOMAIN = "labs.example"  # reserved for examples (RFC 2606)
-EMPTY_TIMEOUT = 45.0  # seconds: a Pod that ignores SIGTERM takes its whole grace period of 30
+__all__ = [
+    "GROUP_DOMAIN",
+    "LAB",
+    "LEARNER",
+    "LEARNER_LABEL",
+    "PART_OF",
+    "Started",
+    "World",
+    "apply_and_wait",
+    "empty",
+    "ensure_namespace",
+    "expand",
+    "is_started",
+    "labels_of",
+    "learner",
+    "load",
+    "marked",
+    "namespace_of",
+    "parse",
+    "recognise",
+    "start",
+    "started_note",
+]
+
+SYSTEM = "labs-system"  # in each cluster that `labs up` has prepared (clusters/manifests/base)
+STARTED = "labs.example/start"  # annotation of a lab's namespace: its start was reached, and which
+GONE_TIMEOUT = 45.0  # seconds for a namespace that is being deleted
 READY_TIMEOUT = 60.0  # seconds
-# Made by the cluster itself in each namespace, or records of the past: neither is the learner's.
-_CLUSTER_MADE = {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
-_LEARNER = re.compile(r"[a-z0-9]([-a-z0-9]{0,18}[a-z0-9])?")
-_PLACEHOLDER = re.compile(r"\{(?:namespace|group|name:(?P<suffix>[-.a-z0-9]+))\}")
-_NOT_WORLD = {"Event", "Lease", "Endpoints"}
+MADE_TIMEOUT = 20.0  # seconds for what controllers make in a new namespace; a fraction of one is usual
 
 Progress = Callable[[str], None]
-
-
-def learner() -> str:
-    """Who learns, where many share a cluster: LABS_LEARNER, or "" where the cluster is one learner's alone.
-
-    Errors: LabsError if it cannot be part of a name (a DNS label, RFC 1123), or could be taken for another learner's.
-    """
-    name = os.environ.get(LEARNER, "")
-    # "bob" and "bob-lab-o1" must not meet: the second one's lab would be named like an object of the first one's.
-    if name and (not _LEARNER.fullmatch(name) or "lab" in name.split("-")):
-        raise LabsError(
-            f"{LEARNER} is {name!r}, which cannot begin the names of a learner's objects.",
-            fix="at most 20 lower-case letters, digits and dashes, beginning and ending with a letter or digit, "
-            "without `lab` as a part",
-        )
-    return name
-
-
-def namespace_of(lab: Lab) -> str:
-    """The name of a lab's own namespace: `lab-o1`, or `bob-lab-o1` for the learner bob."""
-    return "-".join(part for part in (learner(), "lab", lab.id.lower()) if part)
-
-
-def expand(lab: Lab, text: str) -> str:
-    """The text of a lab's file, hint or expectation with this learner's names in it.
-
-    `{namespace}`, `{group}` and `{name:SUFFIX}` stand for `lab.namespace`, `lab.group` and `lab.name("SUFFIX")`.
-    Everything else stays, other braces too.
-    """
-    namespace = namespace_of(lab)
-    values = {"{namespace}": namespace, "{group}": f"{namespace}.{GROUP_DOMAIN}"}
-    return _PLACEHOLDER.sub(lambda match: values.get(match[0], f"{namespace}-{match['suffix']}"), text)
 
 
 @dataclass(frozen=True)
@@ -101,10 +100,12 @@ class World:
         return expand(self.lab, text)
 
 
-def labels_of(lab: Lab) -> dict[str, str]:
-    """The labels of what the course makes for a lab."""
-    labels = {PART_OF: "course", LAB: lab.id.lower()}
-    return labels | ({LEARNER_LABEL: learner()} if learner() else {})
+@dataclass(frozen=True)
+class Started:
+    """What `start` did: what it removed, and the names that the earlier exercises' solutions use and define."""
+
+    removed: Removed
+    names: dict[str, Any] = field(default_factory=dict)
 
 
 def parse(world: World, text: str) -> list[Object]:
@@ -124,105 +125,196 @@ def load(world: World, file: str | Path) -> list[Object]:
         raise LabsError(f"{path}: {error.what}") from error
 
 
+def marked(world: World, documents: Iterable[Object]) -> list[Object]:
+    """The documents, those that go outside the lab's namespace with the labels that tell whose they are.
+
+    By them `start` finds what an exercise put into another namespace. In the lab's own namespace nothing is added: what
+    the server stores there is what was written.
+    """
+    return [_marked(world, document) for document in documents]
+
+
+def _marked(world: World, document: Object) -> Object:
+    metadata = document.get("metadata") or {}
+    try:
+        namespaced = kube.objects.resource(world.api, document["apiVersion"], document["kind"]).namespaced
+    except LabsError:
+        return document  # a kind that the same text defines: it is known by its group
+    if namespaced and metadata.get("namespace", world.namespace) == world.namespace:
+        return document
+    return {
+        **document,
+        "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), **world.labels}},
+    }
+
+
+def recognise(api: ApiClient) -> None:
+    """See that this is a cluster that `labs up` has prepared: another one is not the course's to change.
+
+    Errors: LabsError with the reason.
+    """
+    found = kube.get(api, "v1", "Namespace", SYSTEM)
+    if found is None or (found["metadata"].get("labels") or {}).get(PART_OF) != "course":
+        raise LabsError(
+            f"The cluster at {api.configuration.host} is not one of the course: it has no namespace {SYSTEM} with the "
+            f"label {PART_OF}=course, which `labs up` makes. Nothing was changed there.",
+            fix="labs status names the course's cluster and its kubeconfig; in a notebook, restart the kernel after "
+            "`labs notebook` was started anew",
+        )
+
+
+def start(world: World, at: str = "", progress: Progress | None = None) -> Started:
+    """Bring the lab to its start, or to the start of exercise `at`, from any state.
+
+    All that belongs to the learner's labs is removed first, the other labs' too. For `at`, the earlier exercises are
+    solved by their reference solutions. Can be interrupted at any point and run again.
+    Errors: LabsError, before anything is changed, if this is no cluster of the course, if the lab's namespace is
+    somebody else's, or if there is no exercise `at`.
+    """
+    from labsupport.course.checkpoint import solve_until
+
+    say = progress or (lambda text: None)
+    if at:
+        world.lab.exercise(at)
+    recognise(world.api)
+    _claim(world)
+    removed = remove(world.api, ownership(world.lab), keep=world.namespace, progress=say)
+    ensure_namespace(world, progress=progress)
+    apply_and_wait(world, world.lab.start, progress)
+    defined = solve_until(world, at, say) if at else {}
+    _annotate(world.api, world.namespace, {STARTED: at or "beginning"})
+    return Started(removed, defined)
+
+
+def started_note(lab: Lab, at: str, started: Started, given: Sequence[str] = ()) -> Note:
+    """What a person should know of a start; `given` are the names that a notebook got from earlier solutions."""
+    removed = started.removed
+    lines = [f"Your namespace is `{namespace_of(lab)}`."]
+    own = removed.words(lab.id.lower())
+    lines[0] += f" Removed: {own}." if own else " It was empty."
+    for other in sorted(removed.by_lab):
+        if other != lab.id.lower() and (words := removed.words(other)):
+            lines.append(f"Removed of lab {other.upper()}: {words}.")
+    lines += removed.notes
+    if given:
+        lines.append(
+            f"From the solutions of earlier exercises your notebook has {', '.join(f'`{name}`' for name in given)}."
+        )
+    lines.append(
+        "Running this again resets the lab. After a restart of the kernel, "
+        f'`lab.resume("{lab.id}")` goes on without a reset.'
+    )
+    return Note("\n".join(lines), f"Lab {lab.id} is at its start" + (f" for {at}" if at else ""))
+
+
+def is_started(world: World) -> bool:
+    """Whether the lab's namespace is there and its start was reached: not interrupted, and not being deleted since."""
+    found = kube.get(world.api, "v1", "Namespace", world.namespace)
+    if found is None or found["metadata"].get("deletionTimestamp"):
+        return False
+    return STARTED in (found["metadata"].get("annotations") or {})
+
+
+def apply_and_wait(world: World, manifests: tuple[str, ...], progress: Progress | None = None) -> None:
+    """Apply some of the lab's manifests to its namespace and wait until what they make is ready.
+
+    Errors: LabsError names what is not ready after READY_TIMEOUT, and why.
+    """
+    documents = [each for manifest in manifests for each in load(world, manifest)]
+    applied = kube.apply(world.api, documents, namespace=world.namespace)
+    versions = {each["kind"]: each["apiVersion"] for each in documents}
+    targets = [(versions[each.kind], each) for each in applied]
+    kube.until_ready(world.api, targets, timeout=READY_TIMEOUT, progress=progress)
+
+
+def empty(world: World, namespace: str = "", progress: Progress | None = None) -> list[str]:
+    """Delete all that was made in the lab's namespace, or in another of its namespaces, and say what it was.
+
+    Errors: LabsError if the namespace is not the course's, or says what is left and why.
+    """
+    place = namespace or world.namespace
+    if _of_the_course(world.api, place) is None:
+        return []
+    say = progress or (lambda text: None)
+    removed = remove(world.api, ownership(world.lab), keep=place, inside=place, progress=say)
+    return [str(found) for found in removed.plain()]
+
+
 def ensure_namespace(world: World, namespace: str = "", progress: Progress | None = None) -> None:
     """Make the lab's namespace, or another one for it; one that is being deleted is waited for first.
 
     Errors: LabsError if a namespace of that name exists and is not the course's.
     """
     name = namespace or world.namespace
-    found = kube.get(world.api, "v1", "Namespace", name)
+    found = _of_the_course(world.api, name)
     if found and found["metadata"].get("deletionTimestamp"):
-        kube.until(
-            world.api, kube.Target("v1", "Namespace", name), gone, timeout=EMPTY_TIMEOUT, progress=progress
-        )
+        target = kube.Target("v1", "Namespace", name)
+        kube.until(world.api, target, gone, timeout=GONE_TIMEOUT, progress=progress)
         found = None
+    if not found:
+        metadata = {"name": name, "labels": world.labels}
+        kube.apply(world.api, [{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
+    for kind, made in (("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")):
+        _await_made(world.api, kind, made, name, progress)
+
+
+def _await_made(api: ApiClient, kind: str, name: str, namespace: str, progress: Progress | None) -> None:
+    """Wait for what each namespace gets from the cluster; without it Pods are refused, or wait for their volumes.
+
+    One that was altered is deleted, so that it is made anew.
+    """
+    altered = False
+
+    def as_made(objects: list[Object]) -> kube.Seen:
+        nonlocal altered
+        altered = bool(objects) and _altered(objects[0])
+        return kube.Seen(bool(objects), f"its {kind} {name} is not there yet")
+
+    target = kube.Target("v1", kind, name, namespace)
+    kube.until(api, target, as_made, timeout=MADE_TIMEOUT, progress=progress)
+    if altered:
+        path = f"/api/v1/namespaces/{namespace}/{kind.lower()}s/{name}"
+        kube.request(api, "DELETE", path)
+        kube.until(api, target, as_made, timeout=MADE_TIMEOUT, progress=progress)
+
+
+def _altered(made: Object) -> bool:
+    """Whether anybody but the controller that made it has written to an object."""
+    writers = {entry.get("manager") for entry in made["metadata"].get("managedFields") or []}
+    return bool(writers - {"kube-controller-manager"})
+
+
+def _of_the_course(api: ApiClient, name: str) -> Object | None:
+    """The namespace, or None where there is none. Errors: LabsError if the course did not make it."""
+    found = kube.get(api, "v1", "Namespace", name)
     if found and (found["metadata"].get("labels") or {}).get(PART_OF) != "course":
         raise LabsError(
             f"The namespace {name} exists on this cluster, but the course did not make it (it lacks the label "
             f"{PART_OF}=course). It is left as it is.",
             fix=f"if nothing in it matters: labs kubectl delete namespace {name}",
         )
-    if not found:
-        namespace_object = {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": name, "labels": world.labels},
-        }
-        kube.apply(world.api, [namespace_object])
-        # Pods are refused until the default ServiceAccount is there.
-        kube.until(
-            world.api,
-            kube.Target("v1", "ServiceAccount", "default", name),
-            lambda objects: kube.Seen(bool(objects), "its default ServiceAccount is not there yet"),
-            timeout=READY_TIMEOUT,
-            progress=progress,
-        )
+    return found
 
 
-def empty(world: World, namespace: str = "", progress: Progress | None = None) -> list[str]:
-    """Delete all that was made in the lab's namespace, wait until it is gone, and say what it was."""
-    place = namespace or world.namespace
-    removed = []
-    for served, each in _contents(world.api, place):
-        try:
-            kube.request(
-                world.api,
-                "DELETE",
-                served.path(place, each["metadata"]["name"]),
-                body={"propagationPolicy": "Background"},
-            )
-        except kube.Refused as error:
-            if error.status != 404:
-                raise
-        removed.append(f"{each['kind']} {each['metadata']['name']}")
-    if removed:
-        for api_version, kind in (("apps/v1", "ReplicaSet"), ("v1", "Pod"), ("v1", "Service")):
-            target = kube.Target(api_version, kind, namespace=place)
-            kube.until(world.api, target, gone, timeout=EMPTY_TIMEOUT, progress=progress)
-        for served, each in _contents(world.api, place):
-            target = kube.Target(served.api_version, each["kind"], each["metadata"]["name"], place)
-            kube.until(world.api, target, gone, timeout=EMPTY_TIMEOUT, progress=progress)
-    return removed
+def _claim(world: World) -> None:
+    """Give the lab's namespace, if there is one, the labels and annotations of a new one.
 
-
-def _contents(api: ApiClient, namespace: str) -> Iterator[tuple[Resource, Object]]:
-    """Everything in a namespace that somebody made there: not what the cluster makes or what another object
-    owns.
+    It loses the mark of a reached start, so that an interrupted one is known for what it is.
     """
-    versions = ["v1"]
-    groups = kube.request(api, "GET", "/apis")["groups"]
-    versions += [group["preferredVersion"]["groupVersion"] for group in groups]
-    for version in versions:
-        path = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        try:
-            entries = kube.request(api, "GET", path)["resources"]
-        except kube.Refused:
-            continue  # an aggregated API whose server is away: it can hold nothing of ours
-        for entry in entries:
-            able = {"list", "delete"} <= set(entry["verbs"])
-            if not entry["namespaced"] or not able or "/" in entry["name"] or entry["kind"] in _NOT_WORLD:
-                continue
-            served = Resource(version, entry["name"], True)
-            for each in kube.request(api, "GET", served.path(namespace))["items"]:
-                each = {"apiVersion": version, "kind": entry["kind"], **each}
-                if each["metadata"].get("ownerReferences"):
-                    continue
-                if (each["kind"], each["metadata"]["name"]) not in _CLUSTER_MADE:
-                    yield served, each
+    found = _of_the_course(world.api, world.namespace)
+    if found is None or found["metadata"].get("deletionTimestamp"):
+        return
+    metadata = found["metadata"]
+    wanted = {"kubernetes.io/metadata.name": world.namespace, **world.labels}
+    labels: dict[str, str | None] = dict.fromkeys(metadata.get("labels") or {})
+    labels |= wanted
+    annotations = dict.fromkeys(metadata.get("annotations") or {})
+    if annotations or metadata.get("labels") != wanted:
+        patch = {"metadata": {"labels": labels, "annotations": annotations}}
+        path = f"/api/v1/namespaces/{world.namespace}"
+        kube.request(world.api, "PATCH", path, body=patch, content_type=MERGE)
 
 
-def start(world: World, at: str = "", progress: Progress | None = None) -> list[str]:
-    """Bring the lab's namespace to its start, or to the start of exercise `at`, from any state; say what
-    was removed.
-    """
-    manifests = list(world.lab.start)
-    if at:
-        manifests += world.lab.exercise(at).needs
-    ensure_namespace(world, progress=progress)
-    removed = empty(world, progress=progress)
-    documents = [each for manifest in manifests for each in load(world, manifest)]
-    applied = kube.apply(world.api, documents, namespace=world.namespace)
-    versions = {each["kind"]: each["apiVersion"] for each in documents}
-    targets = [(versions[each.kind], each) for each in applied]
-    kube.until_ready(world.api, targets, timeout=READY_TIMEOUT, progress=progress)
-    return removed
+def _annotate(api: ApiClient, namespace: str, annotations: dict[str, str]) -> None:
+    patch = {"metadata": {"annotations": annotations}}
+    kube.request(api, "PATCH", f"/api/v1/namespaces/{namespace}", body=patch, content_type=MERGE)
