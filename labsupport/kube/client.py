@@ -162,7 +162,8 @@ def stream(
     """The JSON lines of a long answer (a watch) as they come; ends when the server ends it or the
     connection breaks.
 
-    `timeout` (seconds) bounds the silence between two lines. `headers` go on top of the usual ones. `opened` is called when the server has begun to answer.
+    `timeout` (seconds) bounds the silence between two lines. `headers` go on top of the usual ones. `opened` is called
+    when the server has begun to answer.
     Errors as for `request`, before the first line only.
     """
     response = _send(api, "GET", path, query, None, "application/json", timeout, headers)
