@@ -29,6 +29,7 @@ COMMANDS = {
     "predict": ("course", "Commit a prediction before its check shows what happens."),
     "progress": ("course", "Show what is solved and what is open."),
     "build": ("authoring", "Generate the notebooks from their sources."),
+    "new": ("authoring", "Begin a lab: an outline that builds."),
     "content": ("authoring", "Prove the exercises of a lab on the cluster."),
     "bench": ("bench", "Measure the cluster."),
 }

@@ -29,6 +29,21 @@ def build_command(lab: str | None, check: bool, as_json: bool) -> None:
     authoring.require_durations(chosen)
 
 
+@click.command("new")
+@click.argument("lab")
+@click.option("--title", required=True, help='Such as "The control loop".')
+@json_option
+def new_command(lab: str, title: str, as_json: bool) -> None:
+    """Begin lab LAB: an outline under labs/source with two exercises that work, to be rewritten part by part."""
+    from labsupport.course.scaffold import scaffold
+    from labsupport.paths import REPOSITORY
+
+    written = [str(path.relative_to(REPOSITORY)) for path in scaffold(lab, title)]
+    then = f"labs build {lab}; labs content {lab}; labs content {lab} --record (labs/README.md)"
+    human = "\n".join([*(f"written: {path}" for path in written), f"Next: {then}"])
+    emit({"written": written}, as_json=as_json, human=human)
+
+
 @click.command("content")
 @click.argument("lab", required=False)
 @click.option("--all", "everything", is_flag=True, help="All labs.")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from labsupport import kube
 from labsupport.course import exercise as engine
 from labsupport.course import world as worlds
-from labsupport.course.authoring import telling_lines
+from labsupport.course.authoring import solution_of, telling_lines
 from labsupport.course.manifest import Exercise, Lab
 from labsupport.course.progress import Progress
 from labsupport.course.source import run_cell
@@ -125,7 +125,7 @@ class Judge:
 
     def _judge_offline(self, answer: Answer, scratch: Path) -> Judged:
         """The verdict as far as no cluster is needed; `undecided` where it is the cluster that decides."""
-        ran = self._run(answer, scratch / "offline.sqlite", _Nowhere())
+        ran = self._run(answer, scratch / "offline.sqlite", _Nowhere(), self._earlier(scratch))
         began = time.monotonic()
         asked = False
 
@@ -148,7 +148,7 @@ class Judge:
     def _judge_live(self, answer: Answer, scratch: Path, first: Judged | None) -> Judged:
         assert self.api is not None  # noqa: S101 (judge() asks)
         api, world = self.api, World(self.api, self.lab)
-        worlds.start(world, self.exercise.id)
+        started = worlds.start(world, self.exercise.id)
         elsewhere = world.name("elsewhere") if answer.elsewhere else ""
         try:
             if answer.yaml:
@@ -158,7 +158,7 @@ class Judge:
                 except LabsError as error:
                     ran.error = error
             else:
-                ran = self._run(answer, scratch / "live.sqlite", api)
+                ran = self._run(answer, scratch / "live.sqlite", api, started.names)
             if ran.error and not answer.may_raise:
                 return Judged("raised", type(ran.error).__name__, str(ran.error))
             verdict, notes = self._check_twice(ran, lambda: api)
@@ -176,10 +176,10 @@ class Judge:
             seconds_live=verdict.seconds if self._live else None,
         )
 
-    def _run(self, answer: Answer, store: Path, api: Any) -> _Ran:
+    def _run(self, answer: Answer, store: Path, api: Any, names: dict[str, Any]) -> _Ran:
+        """Run Python as the next cell of the notebook whose names are `names`."""
         from labsupport.course.context import Context
 
-        names: dict[str, Any] = {}
         ran = _Ran(names, store=Progress(store))
         names["lab"] = Context(names, ran.store).at(api, self.lab)
         try:
@@ -188,6 +188,16 @@ class Judge:
         except Exception as error:
             ran.error = error
         return ran
+
+    def _earlier(self, scratch: Path) -> dict[str, Any]:
+        """What the solutions of the earlier exercises define, as far as they come without a cluster."""
+        names: dict[str, Any] = {}
+        for exercise in self.lab.exercises:
+            if exercise.id == self.exercise.id:
+                break
+            solution = Answer(exercise.id, solution_of(self.lab, exercise.id))
+            self._run(solution, scratch / "earlier.sqlite", _Nowhere(), names)
+        return names
 
     def _apply(self, world: World, answer: Answer, elsewhere: str) -> None:
         if elsewhere:

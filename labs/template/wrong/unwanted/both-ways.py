@@ -1,0 +1,2 @@
+def unwanted(found, wanted):
+    return sorted(set(found) ^ set(wanted))

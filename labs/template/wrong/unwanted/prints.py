@@ -1,0 +1,2 @@
+def unwanted(found, wanted):
+    print(sorted(set(found) - set(wanted)))
