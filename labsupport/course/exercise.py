@@ -8,99 +8,41 @@ take `LIMIT` seconds.
 from __future__ import annotations
 
 import importlib.util
+import signal
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import ModuleType
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube, paths
 from labsupport.course import ladder
 from labsupport.course.manifest import Exercise, Lab
+from labsupport.course.probe import LIMIT, CheckFault, Outcome, Probe, Rejected, not_yet, passed
 from labsupport.course.progress import Progress
 from labsupport.course.verdict import Verdict
-from labsupport.course.world import World
+from labsupport.course.world import PART_OF, World, expand
 from labsupport.errors import LabsError
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-LIMIT = 45.0  # seconds for one check; the promise to learners is 60, and the last request may need some
+__all__ = ["CheckFault", "Outcome", "Probe", "Rejected", "checks_of", "not_yet", "passed", "run"]
 
-
-@dataclass(frozen=True)
-class Probe:
-    """What a check works with: the API, the lab's world, the learner's names, and how long it may take."""
-
-    place: World | None
-    answers: Mapping[str, Any] = field(default_factory=dict)
-    deadline: float = 0.0
-    progress: Callable[[str], None] = lambda text: None
-
-    @property
-    def world(self) -> World:
-        """The lab on the cluster. Errors: LabsError in a check that is to need no cluster."""
-        if self.place is None:
-            raise LabsError("An offline check asked for the cluster.")
-        return self.place
-
-    @property
-    def api(self) -> ApiClient:
-        """The API client."""
-        return self.world.api
-
-    @property
-    def namespace(self) -> str:
-        """The lab's namespace."""
-        return self.world.namespace
-
-    def left(self, at_most: float = LIMIT) -> float:
-        """Seconds that a step may take."""
-        return max(0.5, min(at_most, self.deadline - time.monotonic()))
-
-    def get(self, api_version: str, kind: str, name: str) -> kube.objects.Object | None:
-        """An object of the lab's namespace, or None."""
-        return kube.get(self.api, api_version, kind, name, self.namespace)
-
-    def list(self, api_version: str, kind: str, **selectors: str) -> list[kube.objects.Object]:
-        """The objects of a kind in the lab's namespace."""
-        return kube.list_objects(self.api, api_version, kind, self.namespace, **selectors)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a check found, without what the engine knows by itself (see Verdict)."""
-
-    passed: bool
-    diagnostic: str
-    observed: str
-    decided_by: str
-    look: str = ""
-
+HOME = "labs-system"  # the namespace that the course's base manifests bring to every cluster
+HARD_LIMIT = (
+    57.0  # seconds after which a check that does not look at its deadline is ended; the promise is 60
+)
 
 Check = Callable[[Probe], Outcome]
 
 
-class Rejected(Exception):
-    """Ends a check early with an outcome: what a probe raises when an answer is missing or cannot be used."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__(outcome.observed)
-        self.outcome = outcome
-
-
-def passed(observed: str, decided_by: str) -> Outcome:
-    """The exercise is solved."""
-    return Outcome(True, "ok", observed, decided_by)
-
-
-def not_yet(diagnostic: str, observed: str, decided_by: str, look: str) -> Outcome:
-    """The exercise is not solved: a stable id for the finding, what was seen, what decided it, where to
-    look.
-    """
-    return Outcome(False, diagnostic, observed, decided_by, look)
+class _Overdue(BaseException):
+    """Raised in a check that has used up its time. No `except Exception` of the check stops it."""
 
 
 def checks_of(lab: Lab, table: str = "CHECKS") -> dict[str, Check]:
@@ -146,7 +88,10 @@ def run(
     """
     started = time.monotonic()
     try:
-        outcome = _outcome(lab, exercise, connect, answers or {}, started + LIMIT, progress)
+        prediction = store.prediction(exercise.id) if store and exercise.predict else None
+        probe = Probe(None, answers or {}, started + LIMIT, progress, prediction)
+        with _at_most(HARD_LIMIT):
+            outcome = _outcome(lab, exercise, connect, probe)
         kind = "pass" if outcome.passed else "not_yet"
         observed, decided_by, look = outcome.observed, outcome.decided_by, outcome.look
         diagnostic = outcome.diagnostic
@@ -166,7 +111,7 @@ def run(
     except LabsError as error:
         kind, diagnostic, decided_by = "could_not_check", "cluster-refused", "the cluster's answer"
         observed, look = error.what, error.fix
-    except Exception as error:
+    except (Exception, _Overdue) as error:
         log = _keep_traceback(exercise.id)
         kind, diagnostic, decided_by = (
             "could_not_check",
@@ -178,7 +123,7 @@ def run(
     verdict = Verdict(
         exercise.id,
         kind,  # type: ignore[arg-type]  # each branch above assigns one of the three
-        exercise.expected,
+        expand(lab, exercise.expected),
         observed,
         decided_by,
         diagnostic,
@@ -189,26 +134,58 @@ def run(
     return ladder.recorded(verdict, store, hints=len(exercise.hints)) if store else verdict
 
 
-def _outcome(
-    lab: Lab,
-    exercise: Exercise,
-    connect: Callable[[], ApiClient],
-    answers: Mapping[str, Any],
-    deadline: float,
-    progress: Callable[[str], None],
-) -> Outcome:
+def _outcome(lab: Lab, exercise: Exercise, connect: Callable[[], ApiClient], probe: Probe) -> Outcome:
     """First the check that needs no cluster, if there is one; what passes it is looked at on the cluster."""
     try:
         outcome = None
         if offline := checks_of(lab, "OFFLINE").get(exercise.id):
-            outcome = offline(Probe(None, answers, deadline, progress))
+            outcome = offline(probe)
         if (outcome is None or outcome.passed) and (live := checks_of(lab).get(exercise.id)):
-            outcome = live(Probe(World(connect(), lab), answers, deadline, progress))
+            api = connect()
+            outcome = wrong_context(api) or live(replace(probe, place=World(api, lab)))
     except Rejected as rejected:
         return rejected.outcome
     if outcome is None:
         raise LabsError(f"{lab.directory / 'checks.py'} has no check for {exercise.id}.")
     return outcome
+
+
+def wrong_context(api: ApiClient) -> Outcome | None:
+    """A "not yet" if the cluster behind `api` is none that the course made, else None."""
+    found = kube.get(api, "v1", "Namespace", HOME)
+    if found and (found["metadata"].get("labels") or {}).get(PART_OF) == "course":
+        return None
+    seen = f"has a namespace {HOME} that the course did not make" if found else f"has no namespace {HOME}"
+    return not_yet(
+        "wrong-context",
+        f"The cluster at {api.configuration.host} {seen}: it is none of the course's, so nothing in it was looked at.",
+        f"Namespace {HOME}, label {PART_OF}",
+        "`labs status` names the course's cluster and its kubeconfig. If `LABS_KUBECONFIG` is set, to what?",
+    )
+
+
+@contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """Raise _Overdue in the block after `seconds`, again and again in case it is swallowed.
+
+    By a signal, which interrupts system calls too and needs no thread. It can be set in the main thread alone, where
+    kernels run cells; elsewhere the block goes by its own deadline.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(signal_number: int, frame: FrameType | None) -> None:
+        raise _Overdue(f"it was not done after {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    others = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, *others)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _keep_traceback(exercise: str) -> str:

@@ -15,7 +15,7 @@ import inspect
 import linecache
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import PathFinder
@@ -95,8 +95,9 @@ def run_cell(text: str, names: dict[str, Any], label: str) -> None:
     exec(compile(text, file, "exec", dont_inherit=True), names)  # noqa: S102 (the course's own source, or the learner's)
 
 
-def gather(function: Any, names: Mapping[str, Any] | None = None) -> Gathered:
-    """The portable source of `function`. `names` is the notebook's namespace (default: the function's own).
+def gather(function: Any, names: Mapping[str, Any] | None = None, also: Iterable[str] = ()) -> Gathered:
+    """The portable source of `function`. `names` is the notebook's namespace (default: the function's own); what it has
+    under the names `also` travels too.
 
     Errors: Unportable names what cannot travel, why, and what to do.
     """
@@ -116,7 +117,7 @@ def gather(function: Any, names: Mapping[str, Any] | None = None) -> Gathered:
         )
     namespace = entry.__globals__ if names is None and isinstance(entry, FunctionType) else (names or {})
     known = _name_of(function, namespace) or name
-    return _Gathering(namespace).complete(known, function)
+    return _Gathering(namespace).complete(known, function, also)
 
 
 def _name_of(value: Any, names: Mapping[str, Any]) -> str:
@@ -145,10 +146,13 @@ class _Gathering:
     seen: set[str] = field(default_factory=set)
     future: bool = False
 
-    def complete(self, name: str, function: Any) -> Gathered:
+    def complete(self, name: str, function: Any, also: Iterable[str]) -> Gathered:
         """All that `function` needs, then the text."""
         self.seen.add(name)
         entry = self.add(name, function, ())
+        for each in sorted(set(also) - self.seen):
+            self.seen.add(each)
+            self.add(each, self.names[each], ())
         lines = ["from __future__ import annotations"] if self.future else []
         lines += self.imports
         origins: list[Origin | None] = [None] * len(lines)
@@ -165,7 +169,7 @@ class _Gathering:
         if isinstance(value, ModuleType):
             self.imports[_import_of(value, name)] = None
             return name
-        if (line := _importable(value, name)) is not None:
+        if (line := importable(value, name)) is not None:
             self.imports[line] = None
             return name
         function = inspect.unwrap(value) if callable(value) and not isinstance(value, type) else value
@@ -284,7 +288,7 @@ def _package_can_be_imported(package: str) -> bool:
     return spec is not None and spec.origin is not None
 
 
-def _importable(value: Any, name: str) -> str | None:
+def importable(value: Any, name: str) -> str | None:
     """The line that imports `value` as `name`, if it lives in a module that others can import."""
     module = getattr(value, "__module__", None)
     own = getattr(value, "__qualname__", None) or getattr(value, "_name", None)
@@ -458,7 +462,9 @@ def _assignment(name: str, names: Mapping[str, Any]) -> _Definition | None:
             elif isinstance(node, ast.AnnAssign) and node.value is not None:
                 targets = [node.target]
             elif isinstance(node, ast.ImportFrom | ast.Import):
-                if any((alias.asname or alias.name.partition(".")[0]) == name for alias in node.names):
+                bound = [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+                module = sys.modules.get(getattr(node, "module", None) or "")
+                if name in bound or ("*" in bound and getattr(module, name, None) is names.get(name)):
                     return cell.definition(node)
                 continue
             bound = [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
