@@ -13,6 +13,7 @@ from labsupport import kube
 from labsupport.course import exercise as engine
 from labsupport.course import ladder, prediction, voice
 from labsupport.course.check_panel import Checked
+from labsupport.course.live_table import LiveTable
 from labsupport.course.manifest import Exercise, Lab, find_exercise, find_lab, labs
 from labsupport.course.overview import overview
 from labsupport.course.progress import Progress
@@ -259,6 +260,17 @@ class Context:
         from labsupport.course import rules
 
         return rules.picture(self.api, self.namespace, service)
+
+    def table(
+        self, api_version: str, kind: str, *, namespace: str | None = None, name: str = "", labels: str = ""
+    ) -> LiveTable:
+        """A table of objects that follows the cluster: the lab's own, or those of `namespace` ("" for all).
+
+        `name` and `labels` (a selector) choose among them. It stops with `stop()`, or when its cell is run again.
+        Errors: LabsError if the cluster serves no such kind.
+        """
+        place = self.namespace if namespace is None else namespace
+        return LiveTable(self.api, kube.Target(api_version, kind, name, place, labels))
 
     def components(self) -> Picture:
         """The programs that this cluster is made of, with their memory."""
