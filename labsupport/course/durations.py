@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
+import tempfile
 from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labsupport.course.manifest import Lab
@@ -64,14 +67,17 @@ def measure(lab: Lab, cluster: Cluster) -> float:
     from labsupport.course.authoring import generate
 
     notebook = nbformat.reads(generate(lab, solution=True), as_version=4)  # type: ignore[no-untyped-call]
-    environment = os.environ | {
-        "LABS_EXPECT": "pass",
-        "LABS_KUBECONFIG": str(cluster.kubeconfig),
-        "LABS_CLUSTER": cluster.name,
-    }
     client = NotebookClient(notebook, timeout=CELL_LIMIT, kernel_name="python3", record_timing=True)
     try:
-        client.execute(env=environment)
+        with tempfile.TemporaryDirectory(prefix="labs-") as home:
+            environment = os.environ | {
+                "LABS_EXPECT": "pass",
+                "LABS_KUBECONFIG": str(cluster.kubeconfig),
+                "LABS_CLUSTER": cluster.name,
+                "XDG_DATA_HOME": home,  # the author's own progress is left alone
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            }
+            client.execute(env=environment)
     except CellExecutionError as error:
         raise LabsError(
             f"The solution notebook of {lab.id} ends with {error.ename}: {error.evalue}"

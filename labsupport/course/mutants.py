@@ -30,7 +30,7 @@ _TOKEN = re.compile(r"x--(.+?)--x")
 
 _COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt},
-    **{ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In},
+    **{ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In},  # codespell:ignore notin
     **{ast.Is: ast.IsNot, ast.IsNot: ast.Is},
 }
 _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
