@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
     from labsupport.cluster.interface import Cluster
+    from labsupport.course.deploy import Deployed
     from labsupport.course.traffic import Load
 
 KUBECONFIG = "LABS_KUBECONFIG"  # set for the kernels by whoever starts JupyterLab
@@ -241,6 +242,17 @@ class Context:
             for each in applied
         ]
         return Note("Applied: " + "; ".join(lines) + ".")
+
+    def deploy(self, function: Any, host: str = "reconciler", name: str = "", **settings: Any) -> Deployed:
+        """Run a function of the notebook in a Pod of the lab's namespace, in place of what ran there under that `name`
+        (default: the function's own). `host` is the program that calls it, `settings` are that program's.
+        """
+        from labsupport.course.deploy import deploy
+
+        with voice.patient(f"Deploying {name or getattr(function, '__name__', 'it')}") as say:
+            return deploy(
+                self.world, function, self._names(), host=host, name=name, settings=settings, progress=say
+            )
 
     def follow(self, manifest: str, title: str = "From apply to a running Pod") -> Picture:
         """Apply YAML and draw who wrote what until it was ready."""

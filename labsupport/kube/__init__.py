@@ -8,7 +8,7 @@ Built on the official client, whose import takes up to a second: it is imported 
 from __future__ import annotations
 
 from labsupport.kube.apply import apply, delete
-from labsupport.kube.client import Answer, Refused, Unreachable, connect, exchange, request
+from labsupport.kube.client import Answer, Refused, Unreachable, connect, connect_in_pod, exchange, request
 from labsupport.kube.objects import Applied, get, list_objects, load
 from labsupport.kube.wait import Seen, Target, ready, until, until_ready
 
@@ -21,6 +21,7 @@ __all__ = [
     "Unreachable",
     "apply",
     "connect",
+    "connect_in_pod",
     "delete",
     "exchange",
     "get",

@@ -70,6 +70,22 @@ def connect(kubeconfig: Path) -> ApiClient:
     return client.ApiClient(configuration)
 
 
+def connect_in_pod() -> ApiClient:
+    """A client with the rights of the Pod that this runs in: its ServiceAccount's token, renewed as the kubelet does.
+
+    Errors: LabsError outside of a Pod, or in one without a token.
+    """
+    from kubernetes import client, config
+
+    configuration = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except config.ConfigException as error:
+        raise LabsError(f"This is no Pod with a ServiceAccount's token: {error}") from error
+    configuration.retries = False
+    return client.ApiClient(configuration)
+
+
 def without_credentials(api: ApiClient) -> ApiClient:
     """A client for the same API server that presents no certificate and no token of its own."""
     from kubernetes import client
