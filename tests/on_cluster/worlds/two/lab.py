@@ -1,0 +1,7 @@
+# %% [markdown]
+# # A world
+
+# %% exercise="w2-one"
+### BEGIN SOLUTION
+pass
+### END SOLUTION
