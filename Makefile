@@ -8,7 +8,7 @@ STAGE = .ci/stage
 STAGES = $(MAKE) --keep-going --no-print-directory
 
 .PHONY: env env-dev env-ci up down bench build test ci lint format proto
-.PHONY: test-unit test-content test-lab ci-lint ci-cluster ci-user ci-browser ci-kind
+.PHONY: test-unit test-content test-lab ci-lint ci-labs ci-proofs ci-cluster ci-user ci-browser ci-kind
 
 env: ## the environment alone (.venv)
 	@$(PYTHON) labsupport/bootstrap.py
@@ -35,7 +35,7 @@ test: env-dev ## unit tests, the labs' offline tests, lab 00 on a cluster
 	@$(STAGES) test-unit test-content test-lab
 
 ci: env-ci ## everything else that CI runs
-	@$(STAGES) ci-lint ci-cluster ci-user ci-browser ci-kind
+	@$(STAGES) ci-lint ci-labs ci-proofs ci-cluster ci-user ci-browser ci-kind
 
 test-unit:
 	@$(STAGE) unit $(PYTEST) tests --ignore=tests/content --ignore=tests/on_cluster --ignore=tests/on_kind --ignore=tests/browser
@@ -44,10 +44,20 @@ test-content:
 	@$(STAGE) content $(PYTEST) tests/content -m "not on_cluster"
 
 test-lab:
-	@$(STAGE) lab-00 $(PYTEST) tests/content -m on_cluster
+	@$(STAGE) lab-00 $(PYTEST) tests/content -m "on_cluster and not other_labs"
 
 ci-lint:
 	@$(STAGE) lint $(MAKE) --keep-going --no-print-directory lint
+
+# Without their own worker each, cells of one notebook would run in several kernels.
+NOTEBOOKS = -p tests.content.notebooks_plugin --nbval-lax --nbval-current-env --nbval-cell-timeout 120 \
+	-n 2 --dist loadfile
+
+ci-labs: ## both notebooks of every lab beyond lab 00, side by side on one cluster
+	@$(STAGE) labs $(PYTEST) $(NOTEBOOKS) labs --ignore-glob='*/00-*.ipynb' --ignore=labs/template
+
+ci-proofs: ## the exercises of changed labs and a tenth of the others, with mutants
+	@$(STAGE) proofs $(PYTEST) tests/content -m other_labs
 
 ci-cluster:
 	@$(STAGE) on-cluster $(PYTEST) tests/on_cluster

@@ -85,7 +85,7 @@ def test_each_kind_that_the_form_needs_is_missed(tmp_path: Path, form: str, kind
             ),
             "`elsewhere` is for YAML",
         ),
-        (exercise("apply", "sceond = []"), "sceond"),
+        (exercise("apply", "zecond = []"), "zecond"),
         (
             exercise(
                 "apply", 'equivalent = [{ mutant = "m", reason = "r" }, { mutant = "m", reason = "s" }]'
