@@ -201,6 +201,18 @@ def labs() -> tuple[Lab, ...]:
     return found
 
 
+@cache
+def identifiers() -> frozenset[str]:
+    """The ids of all labs in lower case, also of those with a fault: what they made is still theirs."""
+    found = set()
+    for path in SOURCE.glob("*/lab.toml"):
+        try:
+            found.add(str(tomllib.loads(path.read_text(encoding="utf-8"))["id"]).lower())
+        except (OSError, tomllib.TOMLDecodeError, KeyError):
+            continue
+    return frozenset(found)
+
+
 def find_lab(identifier: str) -> Lab:
     """The lab of that id, whatever its case; that another lab has a fault does no harm.
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labsupport.course.manifest import Lab, labs
+from labsupport.course.manifest import Lab, identifiers
 from labsupport.errors import LabsError
 from labsupport.kube.kinds import Kind
 
@@ -134,7 +134,6 @@ class Ownership:
         return self.lab_of(metadata["name"], labels)
 
 
-def ownership(*more: Lab, of: Iterable[Lab] | None = None) -> Ownership:
-    """The ownership of this learner's labs: those of the course (or `of`), and `more`."""
-    known = [*(labs() if of is None else of), *more]
-    return Ownership(prefix(), learner(), frozenset(lab.id.lower() for lab in known))
+def ownership(*more: Lab) -> Ownership:
+    """The ownership of this learner's labs: those of the course, and `more`."""
+    return Ownership(prefix(), learner(), identifiers() | {lab.id.lower() for lab in more})

@@ -178,8 +178,11 @@ def start(world: World, at: str = "", progress: Progress | None = None) -> Start
         world.lab.exercise(at)
     recognise(world.api)
     _claim(world)
+    say("looking for what your labs left")
     removed = remove(world.api, ownership(world.lab), keep=world.namespace, progress=say)
+    say(f"making the namespace {world.namespace}")
     ensure_namespace(world, progress=progress)
+    say("applying what the lab starts with")
     apply_and_wait(world, world.lab.start, progress)
     defined = solve_until(world, at, say) if at else {}
     _annotate(world.api, world.namespace, {STARTED: at or "beginning"})
