@@ -154,9 +154,9 @@ def predict_command(ctx: click.Context, exercise: str, value: str | None, as_jso
 @json_option
 def progress_command(lab: str | None, as_json: bool) -> None:
     """What is solved and what is open, with checks, hints, time spent and time left; of one LAB or of all."""
-    from labsupport.course.manifest import find_lab, labs
+    from labsupport.course.manifest import find_lab, readable
     from labsupport.course.overview import overview
     from labsupport.course.progress import Progress
 
-    now = overview((find_lab(lab),) if lab else labs(), Progress())
+    now = overview((find_lab(lab),) if lab else readable(), Progress())
     emit(now.as_dict(), as_json=as_json, human=str(now))

@@ -14,7 +14,7 @@ from labsupport.course import exercise as engine
 from labsupport.course import ladder, prediction, voice
 from labsupport.course.check_panel import Checked
 from labsupport.course.live_table import LiveTable
-from labsupport.course.manifest import Exercise, Lab, find_exercise, find_lab, labs
+from labsupport.course.manifest import Exercise, Lab, find_exercise, find_lab, readable
 from labsupport.course.overview import overview
 from labsupport.course.progress import Progress
 from labsupport.course.progress_panel import ProgressPanel
@@ -214,7 +214,7 @@ class Context:
 
     def progress(self) -> ProgressPanel:
         """What is solved, what is open, with checks, hints and times; a notebook shows it as a panel."""
-        self._panel = ProgressPanel(lambda: overview(labs(), self._progress_store))
+        self._panel = ProgressPanel(lambda: overview(readable(), self._progress_store))
         return self._panel
 
     def _show_progress(self) -> None:
@@ -267,11 +267,11 @@ class Context:
 
         return traffic.run(self.api, self.namespace, url, **plan)
 
-    def rules(self, service: str) -> Picture:
-        """The way from a Service of the lab to its Pods, by the rules that kube-proxy keeps on the node now."""
+    def rules(self, service: str, *, outside: bool = False) -> Picture:
+        """The way from a Service of the lab (its node port, if `outside`) to its Pods, by the rules of kube-proxy now."""
         from labsupport.course import rules
 
-        return rules.picture(self.api, self.namespace, service)
+        return rules.picture(self.api, self.namespace, service, outside=outside)
 
     def table(
         self, api_version: str, kind: str, *, namespace: str | None = None, name: str = "", labels: str = ""

@@ -213,6 +213,11 @@ def identifiers() -> frozenset[str]:
     return frozenset(found)
 
 
+def readable() -> tuple[Lab, ...]:
+    """The labs that can be read, for those who only look; a fault in one of the others does no harm."""
+    return _read_all()[0]
+
+
 def find_lab(identifier: str) -> Lab:
     """The lab of that id, whatever its case; that another lab has a fault does no harm.
 
