@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from labsupport.cluster.interface import Cluster
     from labsupport.course.deploy import Deployed
+    from labsupport.course.proxy import Proxy
     from labsupport.course.traffic import Load
 
 KUBECONFIG = "LABS_KUBECONFIG"  # set for the kernels by whoever starts JupyterLab
@@ -266,6 +267,12 @@ class Context:
         from labsupport.course import traffic
 
         return traffic.run(self.api, self.namespace, url, **plan)
+
+    def proxy(self, name: str = "proxy") -> Proxy:
+        """An Envoy of the lab, by the name of its Deployment: configure it, ask it, look into it."""
+        from labsupport.course.proxy import Proxy
+
+        return Proxy(self.world, name)
 
     def rules(self, service: str, *, outside: bool = False) -> Picture:
         """The way from a Service of the lab (its node port, if `outside`) to its Pods, by the rules of kube-proxy now."""
