@@ -29,14 +29,16 @@ class Issued:
 class Authority:
     """An authority with a key of its own, which never leaves this object."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, lasts: timedelta = 24 * HOUR) -> None:
+        """`lasts`: how long its own certificate holds, and with it all that it signs."""
         self.name = name
+        self.lasts = lasts
         self._key = ec.generate_private_key(ec.SECP256R1())
 
     @cached_property
     def certificate(self) -> str:
         """What whoever trusts this authority must have: its own certificate, signed by itself, as PEM text."""
-        builder = _builder(self.name, self._key.public_key(), self.name, -HOUR, 24 * HOUR)
+        builder = _builder(self.name, self._key.public_key(), self.name, -HOUR, self.lasts)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         builder = builder.add_extension(_usage(sign=False), critical=True)
         return _pem(builder.sign(self._key, hashes.SHA256()))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labsupport import kube, paths
+from labsupport.course import serving
 from labsupport.course.source import Gathered, Origin, Unportable, gather
 from labsupport.course.verdict import with_code
 from labsupport.course.views import Note
@@ -72,18 +73,24 @@ class Deployed:
         return [failure for line in self._lines() if (failure := _failure(line)) is not None]
 
     def pods(self) -> list[Object]:
-        """The Pods of this name."""
-        return kube.list_objects(
-            self.world.api, "v1", "Pod", self.world.namespace, labels=f"{DEPLOYED}={self.name}"
-        )
+        """The Pods that run what was deployed; those of an older version that are still leaving are left out."""
+        labels = f"{DEPLOYED}={self.name}" + (f",{SOURCE}={self.digest}" if self.digest else "")
+        return kube.list_objects(self.world.api, "v1", "Pod", self.world.namespace, labels=labels)
 
     def stop(self) -> Note:
         """Remove it: all that the host's manifest made, and the ConfigMaps."""
-        documents = _documents(self.world, self.name, self.host, "", {}, lenient=True)
+        documents, parts = _documents(self.world, self.name, self.host, "", self._settings(), lenient=True)
+        serving.give_back(self.world, self.name, parts)
         kube.delete(self.world.api, documents, namespace=self.world.namespace)
         gone = [f"{each['kind']} {each['metadata']['name']}" for each in documents]
         gone += _sweep(self.world, self.name, keep="")
         return Note(f"Removed: {', '.join(gone)}.")
+
+    def _settings(self) -> Mapping[str, Any]:
+        """Those that it was deployed with: they may say which object a part of it belongs to."""
+        label = f"{DEPLOYED}={self.name},{SOURCE}={self.digest}"
+        maps = kube.list_objects(self.world.api, "v1", "ConfigMap", self.world.namespace, labels=label)
+        return json.loads(maps[0]["data"]["settings.json"]) if maps else {}
 
     def __str__(self) -> str:
         """The text form."""
@@ -169,8 +176,9 @@ def deploy(
             problem=f"it and what it uses are {len(gathered.text) >> 10} kB of text, too much to send.",
         )
     settings = dict(settings or {})
-    digest = _digest(gathered, settings, host)
-    documents = _documents(world, name, host, digest, settings)
+    identity = serving.identity(world, name) if serving.needed(_manifest(host)) else serving.NOBODY
+    digest = _digest(gathered, settings, host, identity)
+    documents, parts = _documents(world, name, host, digest, settings, identity)
     try:
         kube.apply(
             world.api,
@@ -179,6 +187,8 @@ def deploy(
         )
         services = [each["metadata"]["name"] for each in documents if each["kind"] == "Service"]
         problem = _await(world, name, digest, services, progress)
+        if not problem:
+            serving.take(world, name, parts)
     except kube.Refused as refused:
         problem = f"the API server refused it: {refused.what}"
     _sweep(world, name, keep=digest)
@@ -199,8 +209,9 @@ def find(world: World, name: str) -> Deployed | None:
     return Deployed(world, name, host, digest, "" if seen.done else seen.text)
 
 
-def _digest(gathered: Gathered, settings: Mapping[str, Any], host: str) -> str:
-    parts = [gathered.digest, json.dumps(settings, sort_keys=True, default=str), _manifest(host)]
+def _digest(gathered: Gathered, settings: Mapping[str, Any], host: str, identity: serving.Identity) -> str:
+    told = json.dumps(settings, sort_keys=True, default=str)
+    parts = [gathered.digest, told, _manifest(host), identity.certificate]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:10]
 
 
@@ -213,9 +224,19 @@ def _manifest(host: str) -> str:
 
 
 def _documents(
-    world: World, name: str, host: str, digest: str, settings: Mapping[str, Any], *, lenient: bool = False
-) -> list[Object]:
-    """The host's objects with everything filled in. `lenient`: settings without a value do not matter."""
+    world: World,
+    name: str,
+    host: str,
+    digest: str,
+    settings: Mapping[str, Any],
+    identity: serving.Identity = serving.NOBODY,
+    *,
+    lenient: bool = False,
+) -> tuple[list[Object], list[Object]]:
+    """The host's objects with everything filled in, and its parts of other objects (serving.py).
+
+    `lenient`: settings without a value do not matter.
+    """
 
     def setting(match: re.Match[str]) -> str:
         value = settings.get(match["key"], match["default"])
@@ -229,7 +250,8 @@ def _documents(
 
     text = world.expand(_SETTING.sub(setting, _manifest(host)))
     text = text.replace("{name}", name).replace("{source}", f"{name}-{digest}")
-    documents = kube.objects.parse(text)
+    everything = kube.objects.parse(identity.fill(text))
+    documents = [each for each in everything if not serving.is_part(each)]
     for each in documents:
         metadata = each.setdefault("metadata", {})
         metadata["labels"] = {**(metadata.get("labels") or {}), **_labels(world, name)}
@@ -237,7 +259,7 @@ def _documents(
             metadata["annotations"] = {**(metadata.get("annotations") or {}), "labs.example/host": host}
             pod = each["spec"]["template"].setdefault("metadata", {})
             pod["labels"] = {**(pod.get("labels") or {}), **_labels(world, name), SOURCE: digest}
-    return documents
+    return documents, [each for each in everything if serving.is_part(each)]
 
 
 def _labels(world: World, name: str) -> dict[str, str]:
@@ -284,7 +306,7 @@ def _await(
     target = kube.Target("v1", "Pod", namespace=world.namespace, labels=f"{DEPLOYED}={name}")
     try:
         pods = kube.until(world.api, target, _condition(digest), timeout=TIMEOUT, progress=progress)
-        addresses = {pod["status"]["podIP"] for pod in pods}
+        addresses = {pod["status"]["podIP"] for pod in pods if not _over(pod)}
         for service in services:
             slices = kube.Target(
                 "discovery.k8s.io/v1",
@@ -314,8 +336,9 @@ def _condition(digest: str) -> Callable[[list[Object]], kube.Seen]:
         for pod in new:
             if reason := _ended(pod):
                 return kube.Seen(False, reason, failed=True)
-        if len(new) < len(pods):
-            return kube.Seen(False, f"{len(pods) - len(new)} Pods of an older version are still there")
+        old = [pod for pod in pods if pod not in new and not _over(pod)]
+        if old:
+            return kube.Seen(False, f"{len(old)} Pods of an older version are still there")
         if not new:
             return kube.Seen(False, "there is no Pod yet")
         waiting = [pod for pod in new if not kube.ready([{"kind": "Pod", **pod}]).done]
@@ -344,6 +367,11 @@ def _leads_to(addresses: set[str]) -> Callable[[list[Object]], kube.Seen]:
 
 def _leaving(pod: Object) -> bool:
     return bool(pod["metadata"].get("deletionTimestamp"))
+
+
+def _over(pod: Object) -> bool:
+    """Whether its containers have ended: the object itself stays for up to a second more."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
 def _ended(pod: Object) -> str:

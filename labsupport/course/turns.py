@@ -8,8 +8,10 @@ from typing import Any
 
 
 def in_turn(actions: Mapping[str, Callable[[], Any]], *, rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each action, `rounds` times: first all once, then all again. One round before that is not counted,
-    in which connections are opened and caches filled. What an action raises is raised.
+    """Milliseconds of each action, `rounds` times: first all once, then all again.
+
+    One round before that is not counted: in it connections are opened and caches filled. What an action raises is
+    raised.
     """
     took: dict[str, list[float]] = {name: [] for name in actions}
     for number in range(rounds + 1):
