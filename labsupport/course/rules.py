@@ -160,12 +160,15 @@ def ways_of(service: Mapping[str, Any], ways: tuple[Way, ...]) -> tuple[Way, ...
     )
 
 
-def picture(api: ApiClient, namespace: str, name: str) -> Picture:
-    """The way through the rules to the Service `name` as it is now, drawn. Errors: LabsError if there is none."""
+def picture(api: ApiClient, namespace: str, name: str, *, outside: bool = False) -> Picture:
+    """The way through the rules to the Service `name` as it is now, drawn; by its node port, if `outside`.
+
+    Errors: LabsError if there is no such Service, or as of `read`.
+    """
     service = kube.get(api, "v1", "Service", name, namespace)
     if service is None:
         raise LabsError(f"There is no Service {name} in {namespace}.", fix="labs kubectl get services")
-    found = ways_of(service, read(api, namespace))
+    found = tuple(way for way in ways_of(service, read(api, namespace)) if bool(way.address) != outside)
     pods = {
         str((each.get("status") or {}).get("podIP")): each["metadata"]["name"]
         for each in kube.list_objects(api, "v1", "Pod", namespace)
@@ -179,7 +182,7 @@ def draw(name: str, ways: tuple[Way, ...], pods: Mapping[str, str]) -> Picture:
     title = f"From the Service {name} to its Pods, by the rules of kube-proxy"
     if not ways:
         return fanout([Stage(name, "no rule knows it")], [], title=title)
-    way = next((each for each in ways if each.address), ways[0])
+    way = ways[0]
     where = f"{way.address or 'any node'}:{way.port}"
     stages = [
         Stage(where, f"{way.protocol}, what callers dial"),

@@ -40,7 +40,7 @@ def test_an_exercise_is_complete(lab: Lab, exercise: Exercise) -> None:
     for file in files:
         if file.endswith(".yaml"):
             assert kube.load(lab.directory / file)
-    kept = {path.name for path in (lab.directory / "wrong" / exercise.id).iterdir()}
+    kept = {path.name for path in (lab.directory / "wrong" / exercise.id).glob("*")}
     assert kept == {wrong.file for wrong in exercise.wrong}
 
 
