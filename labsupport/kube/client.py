@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 REQUEST_TIMEOUT = 15.0  # seconds; a healthy API answers in milliseconds, so more only hides that it is gone
+# A server that is not ready for a request (429 with Retry-After: it did nothing yet) is asked again. It says in a second;
+# the usual reason here, a kind that is new, is over sooner.
+AGAIN = 0.1  # seconds
+AGAIN_LIMIT = 8.0  # seconds
 APPLY = "application/apply-patch+yaml"  # JSON is YAML, and JSON is what we send
 
 
@@ -220,12 +225,26 @@ def _send(
         headers["Content-Type"] = content_type
         payload = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers |= extra or {}
-    try:
-        return api.rest_client.pool_manager.request(
-            method, url, body=payload, headers=headers, timeout=timeout, preload_content=False, redirect=False
-        )
-    except _transport_errors() as error:
-        raise _unreachable(api, error) from error
+    until = time.monotonic() + min(timeout, AGAIN_LIMIT)
+    while True:
+        try:
+            response = api.rest_client.pool_manager.request(
+                method,
+                url,
+                body=payload,
+                headers=headers,
+                timeout=timeout,
+                preload_content=False,
+                redirect=False,
+            )
+        except _transport_errors() as error:
+            raise _unreachable(api, error) from error
+        asked_again = response.status == 429 and "Retry-After" in response.headers
+        if not asked_again or time.monotonic() > until:
+            return response
+        response.drain_conn()
+        response.release_conn()
+        time.sleep(AGAIN)
 
 
 def _transport_errors() -> tuple[type[BaseException], ...]:

@@ -14,7 +14,17 @@ from labsupport import kube
 
 
 class Echo(BaseHTTPRequestHandler):
+    busy = 0
+
     def do_POST(self) -> None:
+        if self.path == "/busy" and Echo.busy > 0:
+            Echo.busy -= 1
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(429)
+            self.send_header("Retry-After", "1")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         sent = self.rfile.read(int(self.headers["Content-Length"])).decode()
         answer = {
             "body": sent,
@@ -66,3 +76,9 @@ def test_a_client_without_credentials_keeps_none() -> None:
     assert stranger.configuration.host == "http://127.0.0.1:1"
     assert not stranger.configuration.api_key
     assert not stranger.configuration.cert_file
+
+
+def test_a_server_that_asks_to_come_again_is_asked_again(api: client.ApiClient) -> None:
+    Echo.busy = 2
+    assert kube.request(api, "POST", "/busy", body={"a": 1})["body"] == '{"a": 1}'
+    assert Echo.busy == 0
