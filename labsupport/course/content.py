@@ -124,7 +124,7 @@ def _prove(judge: Judge, *, mutate: bool) -> ExerciseResult:
 
     def look(answer: Answer, *wanted: str) -> Judged:
         """Judge, and note whatever is not as it must be."""
-        found = judge.judge(answer)
+        found = judge.judge(answer, watched=True)
         judged.append(found)
         if found.verdict not in (*wanted, "undecided"):
             finding = f"{found.verdict} {found.diagnostic}".strip()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from labsupport import kube
 from labsupport.course import exercise as engine
+from labsupport.course import snapshot
 from labsupport.course import world as worlds
 from labsupport.course.authoring import solution_of, telling_lines
 from labsupport.course.manifest import Exercise, Lab
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 RUN_LIMIT = 120.0  # seconds for an answer cell: as long as a notebook's cell may take in the tests
 CHECK_LIMIT = 60.0  # seconds: the promise to learners
+REST = 10.0  # seconds for a cluster to come to rest before a check: what changes then is the check's doing
+APART = (
+    0.7  # seconds between two looks: longer than a controller's pause between what it sees and what it does
+)
 
 Kind = Literal["pass", "not_yet", "could_not_check", "raised", "undecided"]
 
@@ -112,8 +117,8 @@ class Judge:
         """Whether anything can be judged here: without a cluster, only what has an offline check."""
         return self.api is not None or self._offline
 
-    def judge(self, answer: Answer) -> Judged:
-        """What becomes of `answer`."""
+    def judge(self, answer: Answer, *, watched: bool = False) -> Judged:
+        """What becomes of `answer`; `watched`: the whole cluster is compared before and after its checks too."""
         self.progress(f"{self.exercise.id}: {answer.name}")
         with tempfile.TemporaryDirectory(prefix="labs-") as scratch:
             first = self._judge_offline(answer, Path(scratch)) if self._offline and not answer.yaml else None
@@ -121,7 +126,7 @@ class Judge:
                 return first
             if self.api is None:
                 return Judged("undecided")
-            return self._judge_live(answer, Path(scratch), first)
+            return self._judge_live(answer, Path(scratch), first, watched=watched)
 
     def _judge_offline(self, answer: Answer, scratch: Path) -> Judged:
         """The verdict as far as no cluster is needed; `undecided` where it is the cluster that decides."""
@@ -145,7 +150,7 @@ class Judge:
         self.progress(f"{self.exercise.id}: {answer.name} ({time.monotonic() - began:.1f} s)")
         return Judged(verdict.verdict, verdict.diagnostic, verdict.observed, notes, seconds_offline=seconds)
 
-    def _judge_live(self, answer: Answer, scratch: Path, first: Judged | None) -> Judged:
+    def _judge_live(self, answer: Answer, scratch: Path, first: Judged | None, *, watched: bool) -> Judged:
         assert self.api is not None  # noqa: S101 (judge() asks)
         api, world = self.api, World(self.api, self.lab)
         started = worlds.start(world, self.exercise.id)
@@ -161,7 +166,11 @@ class Judge:
                 ran = self._run(answer, scratch / "live.sqlite", api, started.names)
             if ran.error and not answer.may_raise:
                 return Judged("raised", type(ran.error).__name__, str(ran.error))
+            before = self._at_rest(api) if watched and not self.exercise.breaks else None
             verdict, notes = self._check_twice(ran, lambda: api)
+            if before is not None:
+                changes = snapshot.difference_when_settled(api, before, REST)
+                notes += tuple(f"the check left the cluster changed: {change}" for change in changes)
         finally:
             if elsewhere:
                 worlds.empty(world, elsewhere)
@@ -175,6 +184,20 @@ class Judge:
             seconds_offline=first.seconds_offline if first else None,
             seconds_live=verdict.seconds if self._live else None,
         )
+
+    def _at_rest(self, api: ApiClient) -> snapshot.Snapshot:
+        """The cluster once looks a while apart show the same and nothing is about to go, or as it is after REST
+        seconds.
+        """
+        deadline = time.monotonic() + REST
+        now = snapshot.take(api)
+        while time.monotonic() < deadline:
+            time.sleep(APART)  # there is no watch for a whole cluster
+            before, now = now, snapshot.take(api)
+            going = any(each.get("beingDeleted") for each in now.values())
+            if not going and not snapshot.difference(before, now):
+                break
+        return now
 
     def _run(self, answer: Answer, store: Path, api: Any, names: dict[str, Any]) -> _Ran:
         """Run Python as the next cell of the notebook whose names are `names`."""
