@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
     from labsupport.cluster.interface import Cluster
+    from labsupport.course.comparison import Comparison
     from labsupport.course.deploy import Deployed
     from labsupport.course.proxy import Proxy
     from labsupport.course.traffic import Load
@@ -267,6 +268,12 @@ class Context:
         from labsupport.course import traffic
 
         return traffic.run(self.api, self.namespace, url, **plan)
+
+    def compare(self, ways: Mapping[str, str], **plan: Any) -> Comparison:
+        """Measure several ways (name: URL) in turn with the load generator (settings: labsupport.course.comparison)."""
+        from labsupport.course import comparison
+
+        return comparison.compare(self.api, self.namespace, ways, **plan)
 
     def proxy(self, name: str = "proxy") -> Proxy:
         """An Envoy of the lab, by the name of its Deployment: configure it, ask it, look into it."""

@@ -1,8 +1,8 @@
 """A proxy of the mesh labs: an Envoy in the lab's namespace that is configured, asked and looked into from a notebook.
 
 The Deployment `NAME` runs Envoy on the ConfigMap `NAME` (key envoy.yaml, mounted at /config) and, in later exercises,
-on the files of the ConfigMap `NAME-files` (mounted at /files). Its listener is on port 10000, its admin interface on 9901.
-The API server's proxy leads to both.
+on the files of the ConfigMap `NAME-files` (mounted at /files). Its listener is on port 10000, its admin interface on
+9901. The API server's proxy leads to both.
 """
 
 from __future__ import annotations
@@ -290,15 +290,21 @@ class Proxy:
                 return text
         return ""
 
+    def file(self, name: str) -> str:
+        """What the file `routes` or `endpoints` holds now; "" where there is none."""
+        stored = kube.get(self.world.api, "v1", "ConfigMap", f"{self.name}-files", self.world.namespace)
+        return str(((stored or {}).get("data") or {}).get(f"{name}.yaml", ""))
+
     def slices(self, service: str) -> list[Json]:
-        """The EndpointSlices of a Service of the lab."""
-        return kube.list_objects(
+        """The EndpointSlices of a Service of the lab, without what only the API server needs of their metadata."""
+        found = kube.list_objects(
             self.world.api,
             "discovery.k8s.io/v1",
             "EndpointSlice",
             self.world.namespace,
             labels=f"kubernetes.io/service-name={service}",
         )
+        return [{**each, "metadata": {"name": each["metadata"]["name"]}} for each in found]
 
     # --- the API server between
 
