@@ -210,12 +210,13 @@ class Isolated:
             with contextlib.suppress(BrokenPipeError):  # it has ended; what it left tells why
                 process.stdin.write(struct.pack("!I", len(content)) + content)
                 process.stdin.flush()
-            frame = self._read(time.monotonic() + limit + GRACE)
+            deadline = time.monotonic() + limit + GRACE
+            frame = self._read(deadline)
         except BaseException:
             self.close()
             raise
         if frame is None:
-            return self._ended(limit)
+            return self._ended(limit, deadline)
         return self._decode(pickle.loads(frame))
 
     def _read(self, deadline: float) -> bytes | None:
@@ -278,7 +279,7 @@ class Isolated:
         except Exception as error:
             return Strange(f"something that cannot be copied ({error})")
 
-    def _ended(self, limit: float) -> Answer:
+    def _ended(self, limit: float, deadline: float) -> Answer:
         """The process said nothing more: the watchdog's traceback tells a time-out from a sudden end."""
         process = self._process
         assert process is not None  # noqa: S101 (for the type checker)
@@ -286,13 +287,14 @@ class Isolated:
             told = os.read(self._dump, 1 << 16).decode(errors="replace")
         except OSError:
             told = ""
-        late = process.poll() is None or "Timeout" in told
+        late = "Timeout" in told or time.monotonic() > deadline
+        self.close()  # a status that it has already is not changed by the kill
         code = process.returncode
-        self.close()
         lines = [int(number) for number in re.findall(rf'File "{re.escape(FILE)}", line (\d+)', told)]
         if late:
             if not lines and HARNESS in told:
                 raise CheckFault(f"the harness had not returned after {limit:g} s")
             # The innermost frame comes first. A thread that the function started comes before the function itself.
             return Endless(limit, self._line(lines))
-        return Raised("SystemExit", f"its process ended suddenly (status {code})")
+        how = signal.Signals(-code).name if code < 0 else f"status {code}"
+        return Raised("SystemExit", f"its process ended suddenly ({how})")

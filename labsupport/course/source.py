@@ -29,6 +29,7 @@ FILE = "<learner>"  # the file name of gathered text in tracebacks
 _ANNOTATIONS = __future__.annotations.compiler_flag
 # Where the notebook keeps the texts of its cells, in the order in which they ran (IPython's name; run_cell's too).
 _HISTORY = "_ih"
+_LABEL = "_cell_label"  # what run_cell calls them all
 # Packages whose objects are connections, sessions or widgets of this process.
 _BOUND = {
     "kubernetes": "a connection to the cluster",
@@ -92,6 +93,7 @@ def run_cell(text: str, names: dict[str, Any], label: str) -> None:
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     names.setdefault("__name__", "__main__")
     names.setdefault(_HISTORY, []).append(text)
+    names[_LABEL] = label
     exec(compile(text, file, "exec", dont_inherit=True), names)  # noqa: S102 (the course's own source, or the learner's)
 
 
@@ -387,7 +389,7 @@ def _cells(names: Mapping[str, Any], first: str = "") -> Iterator[_Cell]:
         yield cell
     history = names.get(_HISTORY) or []
     for number in range(len(history) - 1, -1, -1):
-        if cell := _parsed(history[number], f"cell [{number}]"):
+        if cell := _parsed(history[number], names.get(_LABEL) or f"cell [{number}]"):
             yield cell
     file = names.get("__file__")
     if isinstance(file, str) and (cell := _cell_of(file, names)):

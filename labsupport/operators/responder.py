@@ -26,7 +26,8 @@ def server(function: learner.Learner, port: int = PORT) -> ThreadingHTTPServer:
             try:
                 status, body = 200, json.dumps(function(self.path, about=f"GET {self.path}", limit=LIMIT))
             except Exception as error:
-                status, body = 500, json.dumps({"error": f"{type(error).__name__}: {error}"})
+                failure = function.failure(error)
+                status, body = 500, json.dumps({"error": f"{failure.kind}: {failure.message}"})
             content = body.encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

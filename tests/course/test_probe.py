@@ -170,9 +170,11 @@ def test_starting_takes_well_below_two_tenths_of_a_second() -> None:
     given = probe("def f():\n    return 1")
     spent = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = os.times()
         assert call(given) == 1
-        spent.append(time.perf_counter() - started)
+        after = os.times()
+        # Processor time, its own and the child's: on a busy machine the clock would measure the others.
+        spent.append(sum(after[:4]) - sum(before[:4]))
     assert min(spent) < 0.15
 
 
@@ -245,13 +247,14 @@ def test_what_does_not_end_is_ended_with_all_that_it_started(cell: str, line: st
 def test_a_cell_that_does_not_end_when_it_is_defined_again_is_ended_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("labsupport.course.isolated.LOAD_LIMIT", 0.4)
-    names: dict[str, Any] = {"_ih": ["", "import time\nslept = object() if time.sleep(1e9) else object()"]}
+    monkeypatch.setattr("labsupport.course.isolated.LOAD_LIMIT", 2.0)
+    names: dict[str, Any] = {}
     run_cell("def f():\n    return slept", names, FIRST)
+    names["_ih"].append("slept = object() if time.sleep(1e9) else object()")
     names |= {"slept": object(), "time": time}
     found = outcome(lambda: call(Probe(None, names, time.monotonic() + 45)))
     assert found.diagnostic == "endless"
-    assert "cell [1]" in found.decided_by
+    assert "time.sleep(1e9)" in found.decided_by
 
 
 @pytest.mark.parametrize(
