@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 REQUEST_TIMEOUT = 15.0  # seconds; a healthy API answers in milliseconds, so more only hides that it is gone
-# A server that is not ready for a request (429 with Retry-After: it did nothing yet) is asked again. It says in a second;
-# the usual reason here, a kind that is new, is over sooner.
+# A server that is not ready for a request (429 with Retry-After: it did nothing yet) is asked again. It says when, in
+# whole seconds; the usual reason here, a kind that is new, is over sooner.
 AGAIN = 0.1  # seconds
 AGAIN_LIMIT = 8.0  # seconds
 APPLY = "application/apply-patch+yaml"  # JSON is YAML, and JSON is what we send
