@@ -9,11 +9,11 @@ from labsupport.draw.theme import ACCENT, CODE_FONT, MUTED, PANEL, RULE, Picture
 
 WIDTH = 900
 TOP = 34
-STAGE = (212, 46)  # width and height of a stage's box
+STAGE = (350, 46)  # width and height of a stage's box
 DROP = 22  # between one stage and the next, which stands below it
-END = (300, 42)
+END = (360, 42)
 ROW = 52
-FORK = 90  # width that the fork takes
+FORK = 170  # width that the fork takes
 
 
 @dataclass(frozen=True)
@@ -35,29 +35,20 @@ class End:
 
 def fanout(stages: Sequence[Stage], ends: Sequence[End], *, title: str) -> Picture:
     """Draw `stages` from top to bottom and the `ends` to the right of the last one."""
-    left = 300
     height = TOP + max(len(stages) * (STAGE[1] + DROP), len(ends) * ROW) + 8
     body = [text(0, 16, title, size=14, bold=True)]
     for number, stage in enumerate(stages):
         top = TOP + number * (STAGE[1] + DROP)
         if number:
-            body.append(_arrow(left / 2, top - DROP, left / 2, top))
-        body.append(_box(0, top, left, STAGE[1], stage.name, stage.what))
+            body.append(_arrow(STAGE[0] / 2, top - DROP, STAGE[0] / 2, top))
+        body.append(_box(0, top, STAGE[0], STAGE[1], stage.name, stage.what))
     middle = TOP + (len(stages) - 1) * (STAGE[1] + DROP) + STAGE[1] / 2
-    x = left + FORK + 150
+    x = STAGE[0] + FORK
     for number, end in enumerate(ends):
         y = TOP + number * ROW + END[1] / 2
-        body.append(_arrow(left, middle, x, y))
-        across = 0.62
-        body.append(
-            text(
-                left + (x - left) * across,
-                middle + (y - middle) * across - 6,
-                _percent(end.share),
-                anchor="middle",
-            )
-        )
+        body.append(_arrow(STAGE[0], middle, x, y))
         body.append(_box(x, y - END[1] / 2, END[0], END[1], end.name, end.what))
+        body.append(text(x + END[0] - 12, y + 5, _percent(end.share), size=15, anchor="end", bold=True))
     lines = [title, *(f"  {'-> ' if number else ''}{s.name} ({s.what})" for number, s in enumerate(stages))]
     lines += [f"     {_percent(end.share):>5} -> {end.name} ({end.what})" for end in ends]
     return Picture(

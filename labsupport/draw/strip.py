@@ -33,7 +33,7 @@ def strip(rows: Mapping[str, Sequence[float]], *, title: str, unit: str, end: fl
             'stroke-dasharray="2 3"/>'
         )
         body.append(text(x, TOP - 10, f"{tick * step:.4g}", size=11, anchor="middle", fill=MUTED))
-    body.append(text(LABEL + space + 14, TOP - 10, f"median (least to most) {unit}", size=11, fill=MUTED))
+    body.append(text(LABEL + space + 24, TOP - 10, f"median (least to most) {unit}", size=11, fill=MUTED))
     lines = [f"{title} ({unit})"]
     width = max((len(name) for name in rows), default=0)
     for number, (name, values) in enumerate(rows.items()):
@@ -58,7 +58,7 @@ def strip(rows: Mapping[str, Sequence[float]], *, title: str, unit: str, end: fl
             'stroke-width="2"/>'
         )
         words = f"{middle:.3g} ({min(values):.3g} to {max(values):.3g})"
-        body.append(text(LABEL + space + 14, top + ROW / 2 + 4, words))
+        body.append(text(LABEL + space + 24, top + ROW / 2 + 4, words))
         lines.append(f"  {name:<{width}}  median {words}, {len(values)} times")
     description = "; ".join(line.strip() for line in lines[1:])
     return Picture(svg(WIDTH, height, title, f"{unit}. {description}", body), "\n".join(lines))
