@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import click
 
@@ -61,18 +62,25 @@ def start_command(lab: str, exercise: str, name: str, as_json: bool) -> None:
 
 @click.command("check")
 @click.argument("exercise")
+@click.option(
+    "--file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A Python file with your answer: it is run as the exercise's cell would be, with `lab` defined.",
+)
 @name_option
 @json_option
 @click.pass_context
-def check_command(ctx: click.Context, exercise: str, name: str, as_json: bool) -> None:
+def check_command(ctx: click.Context, exercise: str, file: Path | None, name: str, as_json: bool) -> None:
     """Check an exercise on the cluster. Exit status 0 only for a pass.
 
-    What an exercise asks of a notebook's own variables or functions is checked in the notebook.
+    Where an exercise asks for a variable or a function, give the file that defines it.
     """
+    from labsupport.course.answers import from_file
     from labsupport.course.context import Context
 
     use(name)
-    verdict = Context(answers={}).verdict(exercise)
+    context = from_file(file, exercise) if file else Context(answers={})
+    verdict = context.verdict(exercise)
     emit(verdict.as_dict(), as_json=as_json, human=str(verdict))
     ctx.exit(0 if verdict else 1)
 

@@ -76,6 +76,11 @@ class Context:
         self._api, self._lab = api, lab
         return self
 
+    def opened(self, lab: Lab) -> Context:
+        """This session with lab `lab` open as it is; nothing is asked of the cluster yet."""
+        self._lab = lab
+        return self
+
     # --- the lab's place in the cluster
 
     @property

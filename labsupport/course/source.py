@@ -84,12 +84,17 @@ class Gathered:
         return self.origins[line - 1] if 0 < line <= len(self.origins) else None
 
 
+def cell_file(text: str, label: str) -> str:
+    """The file name that `run_cell` gives to the code of a cell: one for each text."""
+    return f"<{label} {hashlib.sha256(text.encode()).hexdigest()[:8]}>"
+
+
 def run_cell(text: str, names: dict[str, Any], label: str) -> None:
     """Run `text` in the namespace `names` as a notebook runs a cell: its lines can be found again from its functions.
 
     `label` is what messages call the cell.
     """
-    file = f"<{label} {hashlib.sha256(text.encode()).hexdigest()[:8]}>"
+    file = cell_file(text, label)
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     names.setdefault("__name__", "__main__")
     names.setdefault(_HISTORY, []).append(text)
