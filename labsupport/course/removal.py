@@ -178,28 +178,29 @@ class _Removal:
     refusals: dict[str, kube.Refused] = field(default_factory=dict)
 
     def run(self) -> Removed:
-        if not self.inside:
-            self.defuse()
+        self.disarm()
         survey = self.survey()
         doomed: set[str] = set()
         rounds = 0
         while True:
             doomed |= {name for name in survey.namespaces if name != self.keep or name in survey.terminating}
-            if not survey.found and doomed <= survey.terminating:
+            standing = (doomed & survey.namespaces.keys()) - survey.terminating
+            if not survey.found and not standing:
                 break
+            if rounds and time.monotonic() >= self.deadline:
+                raise self._left(survey.found)
             if rounds == ROUNDS_KEPT and any(each.namespace == self.keep for each in survey.found):
-                doomed.add(
-                    self.keep
-                )  # something makes things again; nothing can be made in a namespace that goes
+                # Something makes things again; nothing can be made in a namespace that goes.
+                doomed.add(self.keep)
+                standing |= {self.keep} - survey.terminating
             if rounds > 1:
                 self._pause(survey.found, rounds)
             self.progress(f"removing {len(survey.found)} objects of your labs")
             self.refusals.clear()
-            self.sweep(survey.found, doomed - survey.terminating)
+            self.sweep(survey.found, standing)
+            self.defuse()
             survey = self.survey()
             rounds += 1
-            if survey.found and time.monotonic() >= self.deadline:
-                raise self._left(survey.found)
         self.each(self._release, doomed)
         if self.keep in survey.namespaces and self.keep not in doomed:
             self._forget_events(self.keep)
@@ -381,8 +382,27 @@ class _Removal:
             return True  # its kind is no longer served
         return True
 
+    def disarm(self) -> None:
+        """Delete the labs' webhooks and policies, which could refuse all that follows."""
+        if not self.inside:
+            hazards = [kind for kind in kinds(self.api) if _built_in(kind) and kind.kind in _HAZARDS]
+            found = [
+                Found(kind, item, lab)
+                for kind, items in zip(
+                    hazards, self.each(lambda kind: self._list(kind, ()), hazards), strict=True
+                )
+                for item in items
+                if (lab := self.ours.lab_of_object(kind, item, {}))
+            ]
+            found += self._callers(hazards, {each.path for each in found})
+            if found:
+                self.sweep(found, ())
+            self.defuse()
+
     def defuse(self) -> None:
         """Let the labs' definitions convert without a webhook: one that is away makes their objects unreadable."""
+        if self.inside:
+            return
         path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         for definition in kube.request(self.api, "GET", path)["items"]:
             spec, name = definition["spec"], definition["metadata"]["name"]
@@ -390,7 +410,11 @@ class _Removal:
             if not called or not self.ours.lab_of_group(spec["group"]):
                 continue
             patch = {"spec": {"conversion": {"strategy": "None", "webhook": None}}}
-            kube.request(self.api, "PATCH", f"{path}/{name}", body=patch, content_type=MERGE)
+            try:
+                kube.request(self.api, "PATCH", f"{path}/{name}", body=patch, content_type=MERGE)
+            except kube.Refused as error:
+                self.refusals[f"{path}/{name}"] = error
+                continue
             version = next(each["name"] for each in spec["versions"] if each["served"])
             target = kube.Target(f"{spec['group']}/{version}", spec["names"]["kind"])
             # The server follows within a moment; until then lists fail.
@@ -404,7 +428,7 @@ class _Removal:
             kube.request(self.api, "DELETE", f"/api/v1/namespaces/{name}")
         except kube.Refused as error:
             if error.status not in (404, 409):
-                raise
+                self.refusals[name] = error
 
     def _release(self, name: str) -> None:
         """Let an empty namespace that is being deleted go. Where that is not permitted, its controller does it in its

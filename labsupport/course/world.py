@@ -177,9 +177,11 @@ def start(world: World, at: str = "", progress: Progress | None = None) -> Start
     if at:
         world.lab.exercise(at)
     recognise(world.api)
-    _claim(world)
     say("looking for what your labs left")
+    claimed = _claim(world)
     removed = remove(world.api, ownership(world.lab), keep=world.namespace, progress=say)
+    if not claimed:
+        _claim(world)
     say(f"making the namespace {world.namespace}")
     ensure_namespace(world, progress=progress)
     say("applying what the lab starts with")
@@ -299,14 +301,15 @@ def _of_the_course(api: ApiClient, name: str) -> Object | None:
     return found
 
 
-def _claim(world: World) -> None:
-    """Give the lab's namespace, if there is one, the labels and annotations of a new one.
+def _claim(world: World) -> bool:
+    """Give the lab's namespace, if there is one, the labels and annotations of a new one; False where that was refused.
 
-    It loses the mark of a reached start, so that an interrupted one is known for what it is.
+    It loses the mark of a reached start, so that an interrupted one is known for what it is. A webhook of the lab's may
+    refuse that, until it is removed. Errors: LabsError if the namespace is somebody else's.
     """
     found = _of_the_course(world.api, world.namespace)
     if found is None or found["metadata"].get("deletionTimestamp"):
-        return
+        return True
     metadata = found["metadata"]
     wanted = {"kubernetes.io/metadata.name": world.namespace, **world.labels}
     labels: dict[str, str | None] = dict.fromkeys(metadata.get("labels") or {})
@@ -315,7 +318,11 @@ def _claim(world: World) -> None:
     if annotations or metadata.get("labels") != wanted:
         patch = {"metadata": {"labels": labels, "annotations": annotations}}
         path = f"/api/v1/namespaces/{world.namespace}"
-        kube.request(world.api, "PATCH", path, body=patch, content_type=MERGE)
+        try:
+            kube.request(world.api, "PATCH", path, body=patch, content_type=MERGE)
+        except kube.Refused:
+            return False
+    return True
 
 
 def _annotate(api: ApiClient, namespace: str, annotations: dict[str, str]) -> None:
