@@ -10,6 +10,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import builtins
 import hashlib
 import inspect
 import linecache
@@ -232,7 +233,7 @@ class _Gathering:
         for chain in attribute_chains(definition.node):
             self._submodules(chain)
         for needed in free_names(text, future=self.future):
-            if needed in self.seen or needed not in self.names:
+            if needed in self.seen or needed not in self.names or _is_builtin(needed, self.names[needed]):
                 continue  # a name that nobody defines is the learner's NameError, told where it happens
             self.seen.add(needed)
             self.add(needed, self.names[needed], (*users, name))
@@ -259,6 +260,12 @@ class _Definition:
     origins: list[Origin]
 
 
+def _is_builtin(name: str, value: Any) -> bool:
+    """Whether Python itself gives this name this meaning; IPython wraps some of those, such as open."""
+    own = inspect.unwrap(value) if callable(value) and not isinstance(value, type) else value
+    return hasattr(builtins, name) and own is getattr(builtins, name)
+
+
 def _what(name: str, users: tuple[str, ...]) -> str:
     return f"`{name}`" + (f", which `{users[-1]}` uses," if users else "")
 
@@ -278,7 +285,9 @@ def _bound(value: Any) -> str:
 
 def _plain_instance(value: Any) -> bool:
     """A record of ours or of the client's (a dataclass, a model) is made by a statement like any other value."""
-    return bool(getattr(type(value), "__dataclass_fields__", None)) or hasattr(type(value), "openapi_types")
+    return any(
+        hasattr(type(value), mark) for mark in ("__dataclass_fields__", "model_fields", "openapi_types")
+    )
 
 
 def _import_of(module: ModuleType, name: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import symtable
 from collections.abc import Iterator
 
 
 def free_names(text: str, *, future: bool = False) -> list[str]:
-    """The global names that the statements in `text` read and do not define themselves, in a stable order; builtins
-    are left out. `future`: annotations are not evaluated (PEP 563), so names in them do not count.
+    """The global names that the statements in `text` read and do not define themselves, in a stable order, builtins
+    among them. `future`: annotations are not evaluated (PEP 563), so names in them do not count.
     """
     header = "from __future__ import annotations\n" if future else ""
     table = symtable.symtable(header + text, "<text>", "exec")
@@ -21,7 +20,7 @@ def free_names(text: str, *, future: bool = False) -> list[str]:
     for name in _global_reads(table, top=True):
         if name not in defined and name not in ("annotations", "__name__"):
             read[name] = None
-    return [name for name in read if not hasattr(builtins, name)]
+    return list(read)
 
 
 def _global_reads(table: symtable.SymbolTable, *, top: bool) -> Iterator[str]:

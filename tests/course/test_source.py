@@ -50,6 +50,12 @@ def result(gathered: Gathered, *args: Any) -> Any:
             7,
         ),
         ("f = lambda x: x + 4", 6),
+        ("def max(*each):\n    return 'mine'\ndef f(x):\n    return max(x, 1)", "mine"),
+        (
+            "from kubernetes import client\nPOD = client.V1Pod(metadata=client.V1ObjectMeta(name='a'))\n"
+            "def f(x):\n    return POD.metadata.name * x",
+            "aa",
+        ),
         ("def first(x):\n    return x\nf = first", 2),
         ("Pair = dict[str, int]\ndef f(x: int) -> Pair:\n    return {'a': x}", {"a": 2}),
         ("n = 0\ndef f(x):\n    global n\n    n += x\n    return n", 2),
@@ -172,10 +178,10 @@ def test_in_ipython_functions_classes_and_values_travel_too() -> None:
     for text in (
         "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int",
         "import re\nR = re.compile('a')",
-        "def f(x):\n    return P(x).x if R.match('a') else 0",
+        "def f(x):\n    return P(x).x if R.match('a') and open('/dev/null') else 0",
     ):
         assert shell.run_cell(text, store_history=True).success
     gathered = gather(shell.user_ns["f"], shell.user_ns)
     assert result(gathered, 5) == 5
     origin = next(each for each in gathered.origins if each and "return P" in each.text)
-    assert str(origin) == "line 2 of cell [3]: `return P(x).x if R.match('a') else 0`"
+    assert str(origin) == "line 2 of cell [3]: `return P(x).x if R.match('a') and open('/dev/null') else 0`"
