@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
-from labsupport.course.views import Table
-from labsupport.draw.steps import Step, steps
-from labsupport.draw.strip import strip
-from labsupport.draw.theme import Picture
-from labsupport.errors import LabsError
+from labsupport.course.deploy import find
+from labsupport.course.views import Note, Table
 from labsupport.kube.client import stream
 from labsupport.kube.objects import resource
 from labsupport.operators.controller import Controller, Record, Trigger
@@ -27,6 +24,8 @@ if TYPE_CHECKING:
 
 SETTLE_TIMEOUT = 20.0  # seconds after which a controller that never rests is told of as it is
 QUIET = 0.3  # seconds without a record after which a controller is taken to rest
+READY_TIMEOUT = 30.0  # seconds until a killed controller's successor works
+COLLECT_TIMEOUT = 45.0  # seconds: the garbage collector learns of new kinds every 30
 SHEEP = Kind("v1", "ConfigMap")
 
 
@@ -116,7 +115,7 @@ def sheep(lab: Context, flock: str) -> list[str]:
 def steal(lab: Context, *names: str) -> None:
     """Delete ConfigMaps, as a wolf does: without telling anybody."""
     for name in names:
-        kube.request(lab.api, "DELETE", f"{_sheep_path(lab)}/{name}")
+        kube.request(lab.api, "DELETE", f"{sheep_path(lab)}/{name}")
 
 
 def clear(lab: Context, *names: str) -> None:
@@ -131,139 +130,13 @@ def clear(lab: Context, *names: str) -> None:
         kube.delete(lab.api, gone, namespace=lab.namespace)
 
 
-def _sheep_path(lab: Context) -> str:
+def sheep_path(lab: Context) -> str:
+    """The path of the ConfigMaps in the lab's namespace."""
     return resource(lab.api, SHEEP.api_version, SHEEP.kind).path(lab.namespace)
 
 
-@contextmanager
-def recorded(lab: Context, name: str = "shepherd") -> Iterator[list[Record]]:
-    """What a deployed controller writes in its journal during the block, and after it until it rests.
-
-    The list is empty within the block, and filled when the block has ended.
-    """
-    records: list[Record] = []
-    began = time.time()
-    yield records
-    deadline = time.monotonic() + SETTLE_TIMEOUT
-    count = -1
-    while time.monotonic() < deadline:
-        now = [each for each in _records(lab, name) if each["at"] >= began]
-        if now and len(now) == count:
-            records.extend(now)
-            return
-        count = len(now)
-        time.sleep(QUIET)  # the log of a Pod is read in one piece; what is awaited is that it stays as it is
-
-
-def _records(lab: Context, name: str) -> list[Record]:
-    from labsupport.course.deploy import find
-
-    found = find(lab.world, name)
-    if found is None:
-        return []
-    return [each for each in found.records() if each.get("record") in ("event", "reconcile")]
-
-
-def story(records: Sequence[Record], title: str) -> Picture:
-    """Draw a journal: which events each reconcile answered."""
-    began = min((each["at"] for each in records), default=0.0)
-    return steps([*_steps(records, began)], title=title)
-
-
-def _steps(records: Sequence[Record], began: float) -> Iterator[Step]:
-    events = [each for each in records if each["record"] == "event"]
-    told: dict[str, int] = {}
-    for each in sorted(
-        (run for run in records if run["record"] == "reconcile"), key=lambda run: run["began"]
-    ):
-        name = each["name"]
-        concerning = [event for event in events if name in event["for"]]
-        # The journal does not say which events were collapsed into a run, but how many, and they kept their order.
-        first = told.get(name, 0)
-        told[name] = first + each["events"]
-        answered = concerning[first : told[name]]
-        yield Step(
-            each["began"] - began,
-            tuple(f"{event['type'].lower()} {event['name']}" for event in answered),
-            max(0.0, each["began"] - each["queued"]),
-            each["ended"] - each["began"],
-            each["reads"],
-            each["writes"],
-            each["error"],
-        )
-
-
-@dataclass(frozen=True)
-class Reactions:
-    """How soon a controller answers, in milliseconds: from a sheep's deletion until it is back, and what the journal
-    knows of it.
-    """
-
-    back: tuple[float, ...]
-    waited: tuple[float, ...]
-    took: tuple[float, ...]
-
-    def picture(self) -> Picture:
-        """Every measurement as a dot."""
-        rows = {
-            "deleted until back": self.back,
-            "event until reconcile": self.waited,
-            "reconcile that wrote": self.took,
-        }
-        return strip(rows, title=f"{len(self.back)} sheep deleted, one after another", unit="ms")
-
-
-def reactions(lab: Context, flock: str, count: int = 20, name: str = "shepherd") -> Reactions:
-    """Delete a sheep of `flock` `count` times, and wait each time until the controller `name` has brought it back.
-
-    Errors: LabsError if one does not come back.
-    """
-    victim = next(iter(sheep(lab, flock)), "")
-    if not victim:
-        raise LabsError(f"The flock {flock} has no sheep.", fix="its controller is to make them first")
-    path = _sheep_path(lab)
-    back: list[float] = []
-    with recorded(lab, name) as records:
-        version = kube.request(lab.api, "GET", path, query={"limit": "1"})["metadata"]["resourceVersion"]
-        query = {"watch": "true", "resourceVersion": version, "fieldSelector": f"metadata.name={victim}"}
-        events = stream(lab.api, path, query=query, timeout=SETTLE_TIMEOUT)
-        for _ in range(count):
-            began = time.perf_counter()
-            steal(lab, victim)
-            if not any(event["type"] == "ADDED" for event in events):
-                raise LabsError(f"{victim} was deleted and did not come back in {SETTLE_TIMEOUT:.0f} s.")
-            back.append((time.perf_counter() - began) * 1000)
-    wrote = [each for each in records if each["record"] == "reconcile" and each["writes"]]
-    return Reactions(
-        tuple(back),
-        tuple(max(0.0, each["began"] - each["queued"]) * 1000 for each in wrote),
-        tuple((each["ended"] - each["began"]) * 1000 for each in wrote),
-    )
-
-
-def cost(records: Sequence[Record]) -> Table:
-    """What a journal says about events, reconciles and requests."""
-    runs = [each for each in records if each["record"] == "reconcile"]
-    events = sum(each["events"] for each in runs)
-    reads, writes = sum(each["reads"] for each in runs), sum(each["writes"] for each in runs)
-    most = max((each["events"] for each in runs), default=0)
-    rows = [
-        ("events", str(events), ""),
-        (
-            "reconciles",
-            str(len(runs)),
-            f"one for {events / len(runs):.1f} events, {most} at most" if runs else "",
-        ),
-        ("reads", str(reads), f"{reads / len(runs):.1f} for each reconcile" if runs else ""),
-        ("writes", str(writes), f"{writes / len(runs):.1f} for each reconcile" if runs else ""),
-    ]
-    return Table("What it cost", ("What", "How many", "On average"), rows)
-
-
 def kill(lab: Context, name: str = "shepherd", *, when: str = "", sheep_there: int = 0) -> str:
-    """Kill a deployed controller's Pods without notice, once the flock `when` has so many sheep; returns their names."""
-    from labsupport.course.deploy import find
-
+    """Kill a deployed controller's Pods without notice, once `when` has so many sheep; returns their names."""
     found = find(lab.world, name)
     pods = found.pods() if found else []
     if when:
@@ -278,3 +151,92 @@ def kill(lab: Context, name: str = "shepherd", *, when: str = "", sheep_there: i
         path = f"/api/v1/namespaces/{lab.namespace}/pods/{each['metadata']['name']}"
         kube.request(lab.api, "DELETE", path, body={"gracePeriodSeconds": 0})
     return ", ".join(each["metadata"]["name"] for each in pods)
+
+
+def again(lab: Context, name: str = "shepherd") -> None:
+    """Wait until a deployed controller works again, after a kill."""
+    target = kube.Target("apps/v1", "Deployment", name, lab.namespace)
+    killed = kube.get(lab.api, target.api_version, target.kind, name, lab.namespace)
+    kube.until_ready(lab.api, [target] if killed else [], timeout=READY_TIMEOUT)
+
+
+def watch(lab: Context, path: str, version: str, *, seconds: int = 1) -> Iterator[dict[str, Any]]:
+    """The events below `path` after `version`, until the server ends the watch after so many seconds."""
+    query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(seconds)}
+    return stream(lab.api, path, query=query | {"allowWatchBookmarks": "true"}, timeout=seconds + 5)
+
+
+def line(event: dict[str, Any]) -> str:
+    """An event in one line."""
+    now = event["object"]
+    if event["type"] == "ERROR":
+        return f"ERROR     code {now['code']}: {now['message']}"
+    name, version = now["metadata"].get("name", "(no object)"), now["metadata"]["resourceVersion"]
+    spec = json.dumps(now.get("spec") or {}) if event["type"] != "BOOKMARK" else ""
+    return f"{event['type']:<9} {name:<8} at version {version}  {spec}".rstrip()
+
+
+def show_owner(lab: Context, flock: str) -> None:
+    """Print the owner references of one sheep of a flock."""
+    name = sheep(lab, flock)[0]
+    found = kube.get(lab.api, SHEEP.api_version, SHEEP.kind, name, lab.namespace)
+    print(f"ConfigMap {name}, metadata.ownerReferences:")
+    print(json.dumps(found["metadata"]["ownerReferences"] if found else None, indent=2))
+
+
+def collected(lab: Context, flock: str) -> Note:
+    """Delete a Flock, and only that, and wait until its sheep are gone, too."""
+    kind, before = flocks(lab.group), sheep(lab, flock)
+    path = f"{resource(lab.api, kind.api_version, kind.kind).path(lab.namespace)}/{flock}"
+    kube.request(lab.api, "DELETE", path)
+    began = time.monotonic()
+    target = kube.Target(SHEEP.api_version, SHEEP.kind, namespace=lab.namespace, labels=f"flock={flock}")
+    kube.until(lab.api, target, kube.wait.gone, timeout=COLLECT_TIMEOUT)
+    took = time.monotonic() - began
+    return Note(
+        f"The Flock {flock} was deleted, and nothing else. {len(before)} sheep that referred to it were gone "
+        f"{took:.2f} s later."
+    )
+
+
+def race(lab: Context, *, careful: bool) -> Table:
+    """Two writers add wool to one number, in each other's way; `careful` ones send the version along."""
+    barn = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "barn"}, "data": {"kilos": "100"}}
+    path = f"{sheep_path(lab)}/barn"
+    kube.delete(lab.api, [barn], namespace=lab.namespace)
+    kube.apply(lab.api, [barn], namespace=lab.namespace)
+    rows: list[tuple[str, str, str]] = []
+    held: dict[str, dict[str, Any]] = {}
+
+    def read(who: str) -> None:
+        held[who] = kube.request(lab.api, "GET", path)
+        data, version = held[who]["data"]["kilos"], held[who]["metadata"]["resourceVersion"]
+        rows.append((who, "reads", f"{data} kilos, at version {version}"))
+
+    def write(who: str, kilos: int) -> bool:
+        mine = held[who]
+        mine["data"]["kilos"] = str(int(mine["data"]["kilos"]) + kilos)
+        if not careful:
+            del mine["metadata"]["resourceVersion"]
+        words = f"writes {mine['data']['kilos']} kilos" + (
+            f", based on version {mine['metadata']['resourceVersion']}" if careful else ""
+        )
+        try:
+            stored = kube.request(lab.api, "PUT", path, body=mine)
+        except kube.Refused as refused:
+            rows.append((who, words, f"{refused.status} {refused.reason}: nothing is stored"))
+            return False
+        rows.append((who, words, f"200, stored as version {stored['metadata']['resourceVersion']}"))
+        return True
+
+    read("first")
+    read("second")
+    write("first", 30)
+    if not write("second", 5):
+        read("second")
+        write("second", 5)
+    found = kube.request(lab.api, "GET", path)["data"]["kilos"]
+    rows.append(("", "100 + 30 + 5 is to be", f"{found} kilos in the barn"))
+    return Table(
+        "Two careful writers" if careful else "Two careless writers", ("Who", "What", "The answer"), rows
+    )

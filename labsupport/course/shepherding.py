@@ -22,7 +22,7 @@ KINDS = {"configmaps": "ConfigMap", "flocks": "Flock"}
 COLOURS = ("white", "black", "brown", "grey")
 MOST = 40  # requests of one reconcile, after which it is taken to go on for ever
 # What can have become of a sheep's place, and how often it does.
-FATES = {"there": 5, "missing": 3, "dyed": 2, "unlabelled": 1, "unowned": 1, "bare": 1}
+FATES = {"there": 4, "missing": 3, "dyed": 2, "unlabelled": 2, "unowned": 2, "bare": 2}
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def judge(flock: Object, found: Iterable[Object]) -> Finding | None:
     extra = sorted(each for each, stored in by_name.items() if _owned(stored, uid) and each not in names)
     if extra:
         return Finding(
-            "extra", f"Flock {name} wants {size} sheep, and {', '.join(extra)} is one of its own too many."
+            "extra", f"Flock {name} wants {size} sheep, and there are more of its own: {', '.join(extra)}."
         )
     for each in wanted:
         stored = by_name[each["metadata"]["name"]]
@@ -91,11 +91,20 @@ def judge(flock: Object, found: Iterable[Object]) -> Finding | None:
 
 
 def _owned(stored: Object, uid: str) -> bool:
-    return any(owner["uid"] == uid for owner in stored["metadata"].get("ownerReferences") or [])
+    """Whether the owner of that uid controls the object: then it is a sheep of that flock."""
+    return any(
+        owner["uid"] == uid and owner.get("controller")
+        for owner in stored["metadata"].get("ownerReferences") or []
+    )
+
+
+def _dependent(flock: Object) -> Object:
+    owner = sheep_of(flock, 0)["metadata"]["ownerReferences"][0]
+    return {key: value for key, value in owner.items() if key != "controller"}
 
 
 class State:
-    """A namespace in memory with one flock in some state, another flock, and a stranger that wears the label."""
+    """A namespace in memory: a flock in some state, its bell, which is no sheep, another flock, and a stranger."""
 
     def __init__(self, seed: int) -> None:
         chance = random.Random(seed)
@@ -103,8 +112,11 @@ class State:
         self._asked = self._writes = 0
         self.server = MemoryApi(KINDS, self._before)
         name = chance.choice(("hill", "moor", "lea"))
-        # An empty flock, a whole one that lost everything, and so on: small states come first.
-        spec: Object = {"size": min(seed, chance.randint(0, 6)), "colour": chance.choice(COLOURS[1:])}
+        # A new flock first, then small ones in some disorder, then larger ones.
+        spec: Object = {
+            "size": 2 if seed == 0 else min(seed, chance.randint(0, 6)),
+            "colour": chance.choice(COLOURS[1:]),
+        }
         self.flock = self._flock(name, spec)
         self.other = self._flock("meadow", {"size": 2, "colour": "white"})
         for number in range(2):
@@ -112,15 +124,18 @@ class State:
         stranger = sheep_of(self.other, 9)
         stranger["metadata"] |= {"name": f"{name}-wolf", "labels": {"flock": name}}
         self.server.create(SHEEP, stranger)
+        bell = sheep_of(self.flock, 0)  # depends on the flock, and is no sheep
+        bell["metadata"] |= {"name": f"{name}-bell", "ownerReferences": [_dependent(self.flock)]}
+        self.server.create(SHEEP, bell)
         self.fates = []
         for number in range(spec["size"]):
-            fate = chance.choices([*FATES], weights=[*FATES.values()])[0]
+            fate = chance.choices([*FATES], weights=[*FATES.values()])[0] if seed else "missing"
             self._put(number, fate)
             if fate != "there":
                 self.fates.append(f"{name}-{number} {fate}")
         for number in range(spec["size"], spec["size"] + 2):
-            if chance.random() < 0.5:
-                self._put(number, chance.choice(("there", "there", "unlabelled")))
+            if seed and chance.random() < 0.5:
+                self._put(number, "there" if seed < 8 else chance.choice(("there", "unlabelled")))
                 self.fates.append(f"{name}-{number} too many")
 
     def _flock(self, name: str, spec: Object) -> Object:
@@ -179,7 +194,7 @@ def run_state(function: Callable[..., Any], seed: int) -> Finding | None:
     right = {
         name
         for name, each in before.items()
-        if name.endswith("-wolf") or _owned(each, state.other["metadata"]["uid"])
+        if name.endswith(("-wolf", "-bell")) or _owned(each, state.other["metadata"]["uid"])
     }
     fine = _fine(state.flock, before)
     about = f"The state was {state}."
@@ -198,9 +213,7 @@ def run_state(function: Callable[..., Any], seed: int) -> Finding | None:
     for name in sorted(right):
         if after.get(name) != before[name]:
             done = "was deleted" if name not in after else "was changed"
-            return Finding(
-                "stranger", f"{about} {name}, which belongs to another Flock by its owner reference, {done}."
-            )
+            return Finding("stranger", f"{about} {name}, which this Flock does not control, {done}.")
     if wrong := judge(state.flock, state.sheep()):
         return Finding(wrong.problem, f"{about} Afterwards: {wrong.text}")
     for name in sorted(fine):

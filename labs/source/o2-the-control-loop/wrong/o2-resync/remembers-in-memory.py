@@ -1,0 +1,29 @@
+"""A book in memory, which a kill empties: what happens while it lives is missed all the same."""
+
+DONE = {}
+
+
+def wanted_of(flock):
+    meta = flock["metadata"]
+    owner = {"apiVersion": flock["apiVersion"], "kind": "Flock", "name": meta["name"], "uid": meta["uid"]}
+    metadata = {"labels": {"flock": meta["name"]}, "ownerReferences": [owner | {"controller": True}]}
+    data = {"colour": flock["spec"]["colour"]}
+    names = [f"{meta['name']}-{number}" for number in range(flock["spec"]["size"])]
+    return {name: {"metadata": metadata | {"name": name}, "data": data} for name in names}
+
+
+def tend(core, flock):
+    namespace, key = (
+        flock["metadata"]["namespace"],
+        (flock["metadata"]["uid"], flock["metadata"]["generation"]),
+    )
+    if key in DONE:
+        return
+    names = {each.metadata.name for each in core.list_namespaced_config_map(namespace).items}
+    for name, sheep in wanted_of(flock).items():
+        if name not in names:
+            core.create_namespaced_config_map(namespace, sheep)
+    DONE[key] = True
+
+
+lab.deploy(tend, name="shepherd", writes_per_second=5)
