@@ -106,7 +106,7 @@ def content_command(
         results = list(content.prove(api, chosen, mutate=mutate, progress=progress.update))
     seconds = round(time.monotonic() - began, 1)
     data = {"exercises": [result.as_dict() for result in results], "seconds": seconds}
-    human = f"{content.table(results)}\n{len(results)} exercises in {seconds:.0f} s."
+    human = f"{content.table(results)}\nIn all {seconds:.0f} s."
     emit(data, as_json=as_json, human=human)
     ctx.exit(0 if all(result.ok for result in results) else 1)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExerciseResult", "Mutants", "WrongResult", "choose", "execute", "leaks", "prove", "table"]
 
+ACCEPTED = ("pass", "passes-offline")  # the second where there was no cluster to ask
 SAMPLE = 10  # of the exercises of unchanged labs, one in this many is proven
 Progress = Callable[[str], None]
 
@@ -150,15 +151,19 @@ def _prove(judge: Judge, *, mutate: bool) -> ExerciseResult:
     return ExerciseResult(
         exercise.id,
         exercise.form,
-        shipped.verdict,
-        reference.verdict,
-        tuple(each.verdict for each in second),
+        _word(shipped),
+        _word(reference),
+        tuple(_word(each) for each in second),
         max((each.seconds_offline for each in judged if each.seconds_offline is not None), default=None),
         max((each.seconds_live for each in judged if each.seconds_live is not None), default=None),
         tuple(wrong),
         tried,
         tuple(faults),
     )
+
+
+def _word(judged: Judged) -> str:
+    return judged.diagnostic if judged.verdict == "undecided" else judged.verdict
 
 
 def mutants_of(lab: Lab, exercise: Exercise) -> Iterator[tuple[mutants.Mutated, Answer]]:
@@ -256,20 +261,25 @@ def table(results: Iterable[ExerciseResult]) -> str:
     """The exercises table, with the sums below it."""
     results = list(results)
     lines = [
-        f"{'EXERCISE':26}  {'FORM':7}  {'SHIPPED':9}  {'SOLUTION':9}  SECOND  WRONG  MUTANTS        OFFLINE    LIVE"
+        f"{'EXERCISE':26}  {'FORM':7}  {'SHIPPED':17}  {'SOLUTION':17}  SECOND  WRONG  MUTANTS        OFFLINE    LIVE"
     ]
     for each in results:
-        second = f"{each.second.count('pass')}/{len(each.second)}" if each.second else "-"
+        second = (
+            f"{sum(verdict in ACCEPTED for verdict in each.second)}/{len(each.second)}"
+            if each.second
+            else "-"
+        )
         wrong = f"{sum(answer.ok for answer in each.wrong)}/{len(each.wrong)}" if each.wrong else "-"
-        row = f"{each.id:26}  {each.form:7}  {each.shipped:9}  {each.solution:9}  {second:>6}  {wrong:>5}"
+        row = f"{each.id:26}  {each.form:7}  {each.shipped:17}  {each.solution:17}  {second:>6}  {wrong:>5}"
         offline, live = _seconds(each.seconds_offline), _seconds(each.seconds_live)
         lines.append(f"{row}  {_mutation(each.mutants):13}  {offline:>7}  {live:>6}")
-    accepted = [verdict for each in results for verdict in (each.solution, *each.second)]
+    solved = [verdict for each in results for verdict in (each.solution, *each.second)]
+    accepted = [verdict for verdict in solved if verdict in ACCEPTED]
     wrongs = [wrong for each in results for wrong in each.wrong if wrong.verdict != "undecided"]
     rejected = sum(wrong.verdict == "not_yet" for wrong in wrongs)
     expected = sum(wrong.ok for wrong in wrongs)
     lines.append(
-        f"\n{accepted.count('pass')} of {len(accepted)} solutions accepted; {rejected} of {len(wrongs)} wrong answers "
+        f"\n{len(accepted)} of {len(solved)} solutions accepted; {rejected} of {len(wrongs)} wrong answers "
         f"rejected, {expected} of them with the diagnostic expected."
     )
     if tried := [each.mutants for each in results if each.mutants]:

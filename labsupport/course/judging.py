@@ -55,7 +55,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Judged:
-    """What became of an answer. `undecided`: it needs a cluster and there is none. `notes` say what must not be."""
+    """What became of an answer. `notes` say what must not be.
+
+    `undecided`: there is no cluster to decide; the diagnostic is `passes-offline` where the offline check is content.
+    """
 
     verdict: Kind
     diagnostic: str = ""
@@ -125,7 +128,7 @@ class Judge:
             if first and (first.verdict != "undecided" or self.api is None):
                 return first
             if self.api is None:
-                return Judged("undecided")
+                return Judged("undecided", "needs-the-cluster")
             return self._judge_live(answer, Path(scratch), first, watched=watched)
 
     def _judge_offline(self, answer: Answer, scratch: Path) -> Judged:
@@ -146,7 +149,8 @@ class Judge:
         # Where the cluster was missed before the answer's end, a name may be missing for that reason.
         cut_short = isinstance(ran.error, kube.Unreachable) and verdict.diagnostic == "name-missing"
         if asked or cut_short:
-            return Judged("undecided", notes=notes, seconds_offline=seconds)
+            reason = "needs-the-cluster" if cut_short else "passes-offline"
+            return Judged("undecided", reason, notes=notes, seconds_offline=seconds)
         self.progress(f"{self.exercise.id}: {answer.name} ({time.monotonic() - began:.1f} s)")
         return Judged(verdict.verdict, verdict.diagnostic, verdict.observed, notes, seconds_offline=seconds)
 
