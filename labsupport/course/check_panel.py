@@ -69,15 +69,19 @@ class Checked:
             asked,
             lambda: widgets.announce(asked, self._solution()._repr_html_()),
         )
-        restart = "These buttons rest after a restart of the kernel"
-        restart += f": run {self._resume}, your answer and this cell again." if self._resume else "."
         buttons = ipywidgets.HBox([again, hint, solution])
-        return ipywidgets.VBox([result, asked, buttons, widgets.small(restart)])
+        return ipywidgets.VBox([result, asked, buttons, widgets.small(self._restart())])
+
+    def _restart(self) -> str:
+        first = f"Run `{self._resume}`, then your answer" if self._resume else "Run the cells above"
+        return f"After a restart of the kernel these buttons do nothing. {first} and this cell again."
 
     def _again(self, result: Any) -> None:
+        before = f'<div aria-hidden="true" style="opacity:0.55">{self.verdict.html()}</div>'
+
         def show(line: str) -> None:
             if line:
-                result.value = voice.html(line)
+                result.value = voice.html(line) + before
 
         show(f"Checking {self.verdict.exercise} ...")
         try:

@@ -163,6 +163,9 @@ def _configure(home: Path, settings: Path, root: Path, port: int, for_tests: boo
     page = paths.private_directory(config / "labconfig") / "page_config.json"
     disabled = {"@jupyterlab/apputils-extension:announcements": True, "jupyterlab-jupytext": True}
     paths.write_private(page, json.dumps({"disabledExtensions": disabled}))
+    # Else a notebook opened the next day shows "model not found" where its verdicts were.
+    defaults = {"@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True}}
+    paths.write_private(page.with_name("default_setting_overrides.json"), json.dumps(defaults))
 
 
 def _socket_directory(home: Path) -> Path:

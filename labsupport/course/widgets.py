@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from labsupport.course.verdict import with_code
 from labsupport.draw import theme
 from labsupport.draw.theme import escape
 
@@ -62,7 +63,7 @@ def announce(place: Any, content: str) -> None:
 
 
 def small(text: str) -> Any:
-    """A line in small print."""
+    """A line in small print; `backticks` mark code."""
     import ipywidgets as widgets
 
-    return widgets.HTML(f'<span style="color:{theme.MUTED};font-size:0.9em">{escape(text)}</span>')
+    return widgets.HTML(f'<span style="color:{theme.MUTED};font-size:0.9em">{with_code(text)}</span>')

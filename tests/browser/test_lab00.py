@@ -1,45 +1,25 @@
-"""A learner's first quarter of an hour, in a real browser: open lab 00, run all, answer, press the button, read "Pass".
-
-Screenshots are left in test-results/ for people to look at.
-"""
+"""A learner's first quarter of an hour in a real browser: open lab 00, run all, answer, press the button: "Pass"."""
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
-from labsupport import kube, paths
+from labsupport import kube
 from labsupport.cluster.interface import Cluster
 from labsupport.course import jupyter, notebook
 from labsupport.course.authoring import solution_of
 from labsupport.course.manifest import find_lab
 from labsupport.course.world import World, empty
 
-pytestmark = [pytest.mark.browser, pytest.mark.on_cluster]
-sync_api = pytest.importorskip("playwright.sync_api")
+if TYPE_CHECKING:
+    from tests.browser.conftest import LabPage, OpenLab
 
-SHOTS = paths.REPOSITORY / "test-results"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
-IDLE = (
-    "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-    " && window.jupyterapp.shell.currentWidget.content?.model?.cells.length > 5"
-)
-CELLS = "() => window.jupyterapp.shell.currentWidget.content.model.toJSON().cells"
+pytestmark = [pytest.mark.browser, pytest.mark.on_cluster]
+
 ANSWER = """(text) => {
   const content = window.jupyterapp.shell.currentWidget.content;
   const number = content.widgets.findIndex(
@@ -49,88 +29,28 @@ ANSWER = """(text) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def lab_page(
-    chromium: Any,
-    cluster: Cluster,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    request: pytest.FixtureRequest,
-) -> Iterator[Any]:
-    """Lab 00, opened through the same code as `labs notebook` uses, on a copy and a record of its own."""
-    theme = request.param
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+def test_a_learner_solves_the_first_exercise(open_lab: OpenLab, cluster: Cluster, tmp_path: Path) -> None:
     lab = find_lab("00")
     empty(World(kube.connect(cluster.kubeconfig), lab))
     root = tmp_path / "learner"
-    copy = notebook.open_copy(lab, work=root / "work")
-    SHOTS.mkdir(exist_ok=True)
-    with jupyter.serve(
-        root, cluster.kubeconfig, cluster=cluster.name, state=tmp_path / "state", for_tests=True
-    ) as server:
-        if theme == "dark":
-            _choose_dark(server)
-        page = chromium.new_page(viewport={"width": 1280, "height": 1000})
-        page.set_default_timeout(15_000)
-        page.theme = theme
-        page.outside = []
-        page.on(
-            "request", lambda sent: page.outside.append(sent.url) if "127.0.0.1" not in sent.url else None
-        )
-        page.goto(server.url(copy.path, root))
-        page.wait_for_function(IDLE, timeout=60_000)
-        page.server = server
-        yield page
-        page.close()
-
-
-def _choose_dark(server: jupyter.Server) -> None:
-    """Set the theme as the settings editor does: by the settings API."""
-    import requests
-
-    answer = requests.put(
-        f"http://127.0.0.1:{server.port}/lab/api/settings/@jupyterlab/apputils-extension:themes",
-        headers={"Authorization": f"token {server.token}"},
-        data=json.dumps({"raw": '{"theme": "JupyterLab Dark"}'}),
-        timeout=10,
-    )
-    assert answer.status_code == 204, answer.text
-
-
-@pytest.mark.parametrize("lab_page", ["light", "dark"], indirect=True)
-def test_a_learner_solves_the_first_exercise(lab_page: Any) -> None:
-    page = lab_page
-    page.evaluate(RUN_ALL)
-    _no_errors(page)
-    output = page.locator(".jp-OutputArea-output")
-    verdict = output.locator(".labs-verdict")
+    page = open_lab(notebook.open_copy(lab, work=root / "work").path, root)
+    page.run_all()
+    verdict = page.outputs.locator(".labs-verdict")
     verdict.wait_for()
     assert verdict.get_attribute("data-verdict") == "not_yet"
     assert verdict.get_attribute("role") == "status"
-    _shots(page, "unanswered")
+    _pictures(page)
+    page.scan()
+    page.shot("lab00-unanswered", verdict)
 
-    panel = output.filter(has=page.locator(".labs-verdict"))
-    panel.get_by_role("button", name="Hint").click()
-    panel.get_by_text("Hint 1 of 3").wait_for()
-
-    page.evaluate(ANSWER, solution_of(find_lab("00"), "00-expose"))
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
-    page.wait_for_function(IDLE)
-    panel.get_by_role("button", name="Check").click()
-    output.locator('.labs-verdict[data-verdict="pass"]').wait_for()
-    assert output.locator(".labs-verdict").inner_text().startswith("Pass")
-    _shots(page, "passed")
+    page.page.evaluate(ANSWER, solution_of(lab, "00-expose"))
+    page.command("notebook:run-cell")
+    panel = page.outputs.filter(has=page.page.locator(".labs-verdict"))
+    panel.get_by_role("button", name="Check again").click()
+    page.outputs.locator('.labs-verdict[data-verdict="pass"]').wait_for()
+    assert page.outputs.locator(".labs-verdict").inner_text().startswith("Pass")
+    page.scan()
+    page.shot("lab00-passed", verdict)
     assert page.outside == []
     _keeps_to_itself(page.server)
 
@@ -154,21 +74,6 @@ def _listening(process: psutil.Process) -> list[tuple[str, int]]:
     return [(each.laddr.ip, each.laddr.port) for each in connections if each.status == psutil.CONN_LISTEN]
 
 
-def _no_errors(page: Any) -> None:
-    errors = [
-        output
-        for cell in page.evaluate(CELLS)
-        for output in cell.get("outputs", [])
-        if output["output_type"] == "error"
-    ]
-    assert errors == []
-
-
-def _shots(page: Any, name: str) -> None:
-    """Pictures of each output that we draw, and of the page at the panel."""
-    for number, place in enumerate(page.locator(".jp-OutputArea-output svg[role=img]").all(), 1):
-        place.scroll_into_view_if_needed()
-        place.screenshot(path=SHOTS / f"lab00-{page.theme}-{name}-picture{number}.png")
-    place = page.locator(".labs-verdict")
-    place.scroll_into_view_if_needed()
-    page.screenshot(path=SHOTS / f"lab00-{page.theme}-{name}.png")
+def _pictures(page: LabPage) -> None:
+    for number, place in enumerate(page.outputs.locator("svg[role=img]").all(), 1):
+        page.shot(f"lab00-picture{number}", place)
