@@ -81,7 +81,7 @@ def road(stations: Sequence[Station], trips: Sequence[Trip], *, title: str, rema
         ]
         body += _mark(x, y, number, through)
         body.append(
-            text(x - MARK - 6, y - 5, trip.answer, size=11, anchor="end")
+            text(x - MARK - 6, y - 6, trip.answer, size=11, anchor="end")
             if through
             else text(x + MARK + 5, y + 4, trip.answer, size=11)
         )

@@ -8,6 +8,7 @@ that cannot be converted fails the whole review, as the API has no answer for a 
 
 from __future__ import annotations
 
+import itertools
 import json
 import ssl
 import sys
@@ -21,6 +22,7 @@ from labsupport.operators import learner
 PORT = 8443
 CERTIFICATE = Path("/certificate")  # where the manifest mounts the Secret
 LIMIT = 5.0  # seconds for one object before it is told that it takes long
+_calls = itertools.count(1)
 
 
 def review(function: learner.Learner, asked: dict[str, Any]) -> dict[str, Any]:
@@ -39,10 +41,17 @@ def review(function: learner.Learner, asked: dict[str, Any]) -> dict[str, Any]:
             message = f"{function.name} raised {type(error).__name__} for {about}: {error}"
             return _answer({**response, "result": {"status": "Failure", "message": message}})
         response["convertedObjects"].append(converted)
-    took = (time.perf_counter() - began) * 1000
-    number = len(response["convertedObjects"])
-    print(f"{number} object{'' if number == 1 else 's'} to {wanted} in {took:.1f} ms", flush=True)
+    _tell(len(response["convertedObjects"]), wanted, (time.perf_counter() - began) * 1000)
     return _answer({**response, "result": {"status": "Success"}})
+
+
+def _tell(objects: int, wanted: str, took: float) -> None:
+    """One line of the log, numbered so that calls can be counted; in one write, as reviews come side by side."""
+    line = (
+        f"call {next(_calls)}: {objects} object{'' if objects == 1 else 's'} to {wanted} in {took:.1f} ms\n"
+    )
+    sys.stdout.write(line)
+    sys.stdout.flush()
 
 
 def _answer(response: dict[str, Any]) -> dict[str, Any]:
