@@ -220,7 +220,7 @@ class LiveTable:
         lines = "".join(f"<li>{escape(line)}</li>" for line in self._changes)
         words = f'<ul style="margin:2px 0;padding-left:1.4em">{lines}</ul>' if lines else "nothing yet"
         return (
-            f'<div role="log" style="color:{theme.TEXT};margin:4px 0">'
+            f'<div role="log" style="color:{theme.TEXT};margin:4px 0;line-height:1.45">'
             f'<span style="color:{theme.MUTED}">What changed while this was watched: </span>{words}</div>'
         )
 

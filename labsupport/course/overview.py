@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from labsupport.course import durations
 from labsupport.course.manifest import Exercise, Lab
 from labsupport.course.progress import Progress, Record, State
 from labsupport.draw import theme
 from labsupport.draw.theme import escape
+from labsupport.paths import LABS
 
 # In words, as the colours of a list are not seen by everybody.
 STATES: dict[State, str] = {
@@ -28,6 +31,7 @@ class LabOverview:
 
     lab: Lab
     records: tuple[tuple[Exercise, Record], ...]
+    minutes: float  # for the whole lab
 
     @property
     def solved(self) -> int:
@@ -36,10 +40,10 @@ class LabOverview:
 
     @property
     def minutes_left(self) -> int:
-        """The lab's estimate, as far as it belongs to exercises that are not solved."""
+        """The lab's estimate in minutes, as far as it belongs to exercises that are not solved."""
         everything = sum(exercise.minutes for exercise, _ in self.records)
         left = sum(exercise.minutes for exercise, record in self.records if record.last != "pass")
-        return round(self.lab.minutes * left / everything) if everything else 0
+        return round(self.minutes * left / everything) if everything else 0
 
     @property
     def begun(self) -> bool:
@@ -126,6 +130,16 @@ def overview(labs: Iterable[Lab], store: Progress) -> Overview:
         tuple(LabOverview(lab, tuple((each, records[each.id]) for each in lab.exercises)) for lab in chosen),
         store.trouble(),
     )
+
+
+def estimate(lab: Lab) -> float:
+    """Minutes for a whole lab: as its notebook says, or without the reading where that cannot be told yet."""
+    try:
+        cells = json.loads((LABS / f"{lab.notebook}.ipynb").read_text(encoding="utf-8"))["cells"]
+        exact = durations.minutes(lab, ("".join(cell["source"]) for cell in cells))
+    except (OSError, ValueError, KeyError, TypeError):
+        exact = None
+    return exact or lab.minutes + sum(exercise.minutes for exercise in lab.exercises)
 
 
 def duration(seconds: float) -> str:

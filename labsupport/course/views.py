@@ -63,14 +63,14 @@ class Table:
         return str(self)
 
     def _repr_html_(self) -> str:
-        cell = "padding:4px 12px;text-align:left;border-bottom:1px solid " + theme.RULE
+        cell = "padding:3px 12px;text-align:left;border-bottom:1px solid " + theme.RULE
         head = "".join(f'<th scope="col" style="{cell}">{escape(name)}</th>' for name in self.columns)
         body = "".join(
             "<tr>" + "".join(f'<td style="{cell}">{with_code(value)}</td>' for value in row) + "</tr>"
             for row in self.rows
         )
         return (
-            f'<table style="border-collapse:collapse;color:{theme.TEXT}">'
+            f'<table style="border-collapse:collapse;line-height:1.45;color:{theme.TEXT}">'
             f'<caption style="text-align:left;font-weight:600;padding:4px 0">{escape(self.title)}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )

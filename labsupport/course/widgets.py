@@ -66,4 +66,5 @@ def small(text: str) -> Any:
     """A line in small print; `backticks` mark code."""
     import ipywidgets as widgets
 
-    return widgets.HTML(f'<span style="color:{theme.MUTED};font-size:0.9em">{with_code(text)}</span>')
+    style = f"color:{theme.MUTED};font-size:0.9em;line-height:1.45"
+    return widgets.HTML(f'<div style="{style}">{with_code(text)}</div>')

@@ -30,7 +30,7 @@ def lab(identifier: str, *minutes: float) -> Lab:
         )
         for number, each in enumerate(minutes, 1)
     ]
-    return Lab(id=identifier, title="Lab & co", notebook="x", minutes=60, exercises=tuple(exercises))
+    return Lab(id=identifier, title="Lab & co", notebook="x", minutes=40, exercises=tuple(exercises))
 
 
 LABS = (lab("za", 5, 15), lab("zb", 10))
@@ -49,8 +49,8 @@ def store(tmp_path: Path) -> Progress:
 
 def test_the_estimate_is_the_share_of_what_is_open(store: Progress) -> None:
     now = overview(LABS, store)
-    assert [each.minutes_left for each in now.labs] == [45, 60]
-    assert now.words == "1 of 3 exercises solved, about 1 h 45 min left"
+    assert [each.minutes_left for each in now.labs] == [45, 50]
+    assert now.words == "1 of 3 exercises solved, about 1 h 35 min left"
 
 
 def test_text_html_and_data_say_the_same(store: Progress) -> None:
