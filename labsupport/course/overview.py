@@ -127,7 +127,10 @@ def overview(labs: Iterable[Lab], store: Progress) -> Overview:
     chosen = tuple(labs)
     records = store.records(exercise.id for lab in chosen for exercise in lab.exercises)
     return Overview(
-        tuple(LabOverview(lab, tuple((each, records[each.id]) for each in lab.exercises)) for lab in chosen),
+        tuple(
+            LabOverview(lab, tuple((each, records[each.id]) for each in lab.exercises), estimate(lab))
+            for lab in chosen
+        ),
         store.trouble(),
     )
 
