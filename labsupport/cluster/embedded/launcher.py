@@ -47,7 +47,9 @@ def process_identity(pid: int) -> dict[str, Any]:
 def listen(port: int) -> socket.socket:
     """A listening socket on the loopback address; another free port where `port` is taken."""
     for candidate in (port, 0):
-        listener = socket.socket()
+        # Named as TCP, asyncio switches Nagle's algorithm off on what it accepts: otherwise many an answer of more
+        # than one segment waits 40 ms for the client's delayed acknowledgement.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         # A restart must not wait for connections of the last run that the kernel still remembers.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
