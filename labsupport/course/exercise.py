@@ -129,7 +129,7 @@ def run(
         diagnostic,
         look,
         seconds=round(time.monotonic() - started, 2),
-        explanation=exercise.explanation if kind == "pass" else "",
+        explanation=expand(lab, exercise.explanation) if kind == "pass" else "",
     )
     return ladder.recorded(verdict, store, hints=len(exercise.hints)) if store else verdict
 
