@@ -85,7 +85,8 @@ def content_command(
     from labsupport import kube
     from labsupport.console import phase
     from labsupport.course import content
-    from labsupport.course.manifest import find_lab
+    from labsupport.course.continuity import differences
+    from labsupport.course.manifest import find_lab, labs
 
     if (lab is not None) + everything + changed != 1:
         raise click.UsageError("name a lab, or give --all or --changed")
@@ -100,15 +101,30 @@ def content_command(
     chosen = content.choose(seed) if changed else content.every(named)
     if only:
         chosen = [(each, found) for each, found in chosen if found.id == find_lab(str(lab)).exercise(only).id]
+    whole = [] if offline or only else named if named else list(labs())
+    if changed:
+        whole = [each for each in whole if each.id in content.changed_labs()]
     api = None if offline else kube.connect(clusters.get(name).kubeconfig)
     began = time.monotonic()
     with phase("Exercises") as progress:
         results = list(content.prove(api, chosen, mutate=mutate, progress=progress.update))
+    checkpoints: dict[str, list[str]] = {}
+    if whole:
+        with phase("Checkpoints") as progress:
+            for each in whole:
+                checkpoints |= differences(each, clusters.get(name), progress.update)
     seconds = round(time.monotonic() - began, 1)
-    data = {"exercises": [result.as_dict() for result in results], "seconds": seconds}
-    human = f"{content.table(results)}\nIn all {seconds:.0f} s."
-    emit(data, as_json=as_json, human=human)
-    ctx.exit(0 if all(result.ok for result in results) else 1)
+    data = {
+        "exercises": [result.as_dict() for result in results],
+        "checkpoints": checkpoints,
+        "seconds": seconds,
+    }
+    lines = [content.table(results)]
+    for exercise, found in checkpoints.items():
+        lines.append(f"\n{exercise}: its checkpoint differs from what the notebook leads to:")
+        lines += [f"  {line}" for line in found]
+    emit(data, as_json=as_json, human="\n".join([*lines, f"In all {seconds:.0f} s."]))
+    ctx.exit(0 if all(result.ok for result in results) and not checkpoints else 1)
 
 
 def _record(lab: str | None, name: str, as_json: bool) -> None:

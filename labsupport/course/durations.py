@@ -7,17 +7,12 @@ it is not complete.
 from __future__ import annotations
 
 import math
-import os
 import re
-import sys
-import tempfile
 from collections.abc import Iterable
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labsupport.course.manifest import Lab
-from labsupport.errors import LabsError
 
 if TYPE_CHECKING:
     from labsupport.cluster.interface import Cluster
@@ -26,7 +21,6 @@ if TYPE_CHECKING:
 # Journal of Memory and Language 109 (2019), doi:10.1016/j.jml.2019.104047.
 WORDS_PER_MINUTE = 238
 STEP = 5  # minutes: an estimate that is finer would promise what nobody knows
-CELL_LIMIT = 120  # seconds, as in the tests of the notebooks
 
 
 def words(texts: Iterable[str]) -> int:
@@ -60,33 +54,9 @@ def record(lab: Lab, cluster: Cluster) -> float:
 
 def measure(lab: Lab, cluster: Cluster) -> float:
     """Seconds that the cells of the solution notebook take on `cluster`, without the kernel's own start."""
-    import nbformat
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError
+    from labsupport.course.running import run_solutions
 
-    from labsupport.course.authoring import generate
-
-    notebook = nbformat.reads(generate(lab, solution=True), as_version=4)  # type: ignore[no-untyped-call]
-    client = NotebookClient(notebook, timeout=CELL_LIMIT, kernel_name="python3", record_timing=True)
-    try:
-        with tempfile.TemporaryDirectory(prefix="labs-") as home:
-            environment = os.environ | {
-                "LABS_EXPECT": "pass",
-                "LABS_KUBECONFIG": str(cluster.kubeconfig),
-                "LABS_CLUSTER": cluster.name,
-                "XDG_DATA_HOME": home,  # the author's own progress is left alone
-                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            }
-            client.execute(env=environment)
-    except CellExecutionError as error:
-        raise LabsError(
-            f"The solution notebook of {lab.id} ends with {error.ename}: {error.evalue}"
-        ) from error
-    except CellTimeoutError as error:
-        raise LabsError(
-            f"A cell of the solution notebook of {lab.id} takes more than {CELL_LIMIT} s."
-        ) from error
-    return sum(_taken(cell["metadata"].get("execution", {})) for cell in notebook.cells)
+    return sum(_taken(cell["metadata"].get("execution", {})) for cell in run_solutions(lab, cluster))
 
 
 def _taken(timing: dict[str, str]) -> float:

@@ -170,7 +170,7 @@ class Judge:
                 ran = self._run(answer, scratch / "live.sqlite", api, started.names)
             if ran.error and not answer.may_raise:
                 return Judged("raised", type(ran.error).__name__, str(ran.error))
-            before = self._at_rest(api) if watched and not self.exercise.breaks else None
+            before = at_rest(api) if watched and not self.exercise.breaks else None
             verdict, notes = self._check_twice(ran, lambda: api)
             if before is not None:
                 changes = snapshot.difference_when_settled(api, before, REST)
@@ -188,20 +188,6 @@ class Judge:
             seconds_offline=first.seconds_offline if first else None,
             seconds_live=verdict.seconds if self._live else None,
         )
-
-    def _at_rest(self, api: ApiClient) -> snapshot.Snapshot:
-        """The cluster once looks a while apart show the same and nothing is about to go, or as it is after REST
-        seconds.
-        """
-        deadline = time.monotonic() + REST
-        now = snapshot.take(api)
-        while time.monotonic() < deadline:
-            time.sleep(APART)  # there is no watch for a whole cluster
-            before, now = now, snapshot.take(api)
-            going = any(each.get("beingDeleted") for each in now.values())
-            if not going and not snapshot.difference(before, now):
-                break
-        return now
 
     def _run(self, answer: Answer, store: Path, api: Any, names: dict[str, Any]) -> _Ran:
         """Run Python as the next cell of the notebook whose names are `names`."""
@@ -277,3 +263,16 @@ def _at_most(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
+
+
+def at_rest(api: ApiClient) -> snapshot.Snapshot:
+    """The cluster once looks a while apart show the same and nothing is about to go, or as it is after REST seconds."""
+    deadline = time.monotonic() + REST
+    now = snapshot.take(api)
+    while time.monotonic() < deadline:
+        time.sleep(APART)  # there is no watch for a whole cluster
+        before, now = now, snapshot.take(api)
+        going = any(each.get("beingDeleted") for each in now.values())
+        if not going and not snapshot.difference(before, now):
+            break
+    return now

@@ -10,11 +10,14 @@ import pytest
 from labsupport import kube
 from labsupport.cluster.interface import Cluster
 from labsupport.course import content
-from labsupport.course.manifest import Exercise, Lab, find_lab
+from labsupport.course.continuity import differences
+from labsupport.course.manifest import Exercise, Lab, find_lab, labs
 
 pytestmark = pytest.mark.on_cluster
 
 CHOSEN = [pytest.param(lab, exercise, id=exercise.id) for lab, exercise in content.choose() if lab.id != "00"]
+
+CHANGED = [pytest.param(lab, id=lab.id) for lab in labs() if lab.id in content.changed_labs()]
 
 
 def prove(cluster: Cluster, lab: Lab, exercise: Exercise, *, mutate: bool) -> content.ExerciseResult:
@@ -36,3 +39,9 @@ def test_exercises_are_honest(
     result = prove(cluster, lab, exercise, mutate=True)
     exercises_table.append(result)
     assert result.faults == ()
+
+
+@pytest.mark.other_labs
+@pytest.mark.parametrize("lab", CHANGED)
+def test_checkpoints_are_where_the_notebook_leads(lab: Lab, cluster: Cluster) -> None:
+    assert differences(lab, cluster) == {}
