@@ -86,7 +86,7 @@ def call(given: Probe, *arguments: Any, limit: float = 2.0, parameters: int | No
     ("values", "diagnostic", "said"),
     [
         ({}, "name-missing", "no `answer`"),
-        ({"anwser": "x"}, "name-missing", "there is `anwser`"),
+        ({"answer_2": "x"}, "name-missing", "there is `answer_2`"),
         ({"answer": ...}, "name-missing", "still `...`"),
         ({"answer": None}, "name-missing", "still `None`"),
         ({"answer": 3}, "wrong-type", "type int: `3`"),
