@@ -8,6 +8,7 @@ change with its version; `parse` follows jumps and verdicts and depends on the n
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 NODE = "node"  # the Pod that looks at the node's rules (labs/source/m1-east-west-traffic/start/node.yaml)
 COMMAND = ("nft", "-j", "list", "table", "ip", "kube-proxy")
+SETTLE = 3.0  # seconds for kube-proxy to follow EndpointSlices
 _DEPTH = 8  # chains that may lead to one another before it is a loop
 
 
@@ -149,6 +151,31 @@ def read(api: ApiClient, namespace: str) -> tuple[Way, ...]:
     return parse(json.loads(execute(api, namespace, NODE, COMMAND)))
 
 
+def _settled(api: ApiClient, namespace: str, service: Mapping[str, Any]) -> tuple[Way, ...]:
+    """The ways to a Service once they lead to the ready addresses of its EndpointSlices, or as they are in the end.
+
+    kube-proxy follows within about a second; packet rules cannot be watched, so they are read again.
+    """
+    label = f"kubernetes.io/service-name={service['metadata']['name']}"
+    deadline = time.monotonic() + SETTLE
+    while True:
+        wanted = {
+            address
+            for each in kube.list_objects(
+                api, "discovery.k8s.io/v1", "EndpointSlice", namespace, labels=label
+            )
+            for endpoint in each.get("endpoints") or []
+            if (endpoint.get("conditions") or {}).get("ready", True)
+            for address in endpoint["addresses"]
+        }
+        ways = ways_of(service, read(api, namespace))
+        if {
+            target.address for way in ways for target in way.targets
+        } == wanted or time.monotonic() > deadline:
+            return ways
+        time.sleep(0.1)
+
+
 def ways_of(service: Mapping[str, Any], ways: tuple[Way, ...]) -> tuple[Way, ...]:
     """The ways that lead to a Service object: by its ClusterIP, and by its node ports."""
     spec = service["spec"]
@@ -168,7 +195,7 @@ def picture(api: ApiClient, namespace: str, name: str, *, outside: bool = False)
     service = kube.get(api, "v1", "Service", name, namespace)
     if service is None:
         raise LabsError(f"There is no Service {name} in {namespace}.", fix="labs kubectl get services")
-    found = tuple(way for way in ways_of(service, read(api, namespace)) if bool(way.address) != outside)
+    found = tuple(way for way in _settled(api, namespace, service) if bool(way.address) != outside)
     pods = {
         str((each.get("status") or {}).get("podIP")): each["metadata"]["name"]
         for each in kube.list_objects(api, "v1", "Pod", namespace)
