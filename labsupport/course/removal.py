@@ -114,7 +114,7 @@ class Removed:
 
     def words(self, lab: str) -> str:
         """What was removed of a lab, in a few words; "" where nothing was."""
-        plain = self.plain(lab)
+        plain = sorted(self.plain(lab), key=str)
         if len(plain) <= SHORT:
             return ", ".join(str(found) for found in plain)
         counts: dict[str, int] = {}

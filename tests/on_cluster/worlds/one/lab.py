@@ -1,6 +1,9 @@
 # %% [markdown]
 # # A world of Deployments
 
+# %%
+from labsupport.course import lab
+
 # %% exercise="w1-settings"
 ### BEGIN SOLUTION
 lab.apply("""
