@@ -4,20 +4,18 @@ deployed controllers are attacked, with objects of the check's own.
 
 from __future__ import annotations
 
-import contextlib
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from labsupport import kube
+from labsupport.course.attack import Attack, attack
 from labsupport.course.deploy import Deployed, describe
 from labsupport.course.exercise import Outcome, Probe, Rejected, not_yet, passed
 from labsupport.course.histories import Report, generated, run_history, summary
 from labsupport.course.interleaving import run_barns
 from labsupport.course.pasture import Access, run_live_watch, run_writers
-from labsupport.course.shepherding import Finding, judge, run_states
-from labsupport.errors import LabsError
+from labsupport.course.shepherding import Finding, run_states
 from labsupport.kube.client import stream
 
 Object = dict[str, Any]
@@ -28,9 +26,7 @@ SITUATIONS = range(14)
 CONVERGE = 8.0  # seconds for a controller to bring a flock into order; it takes less than one
 REVIVE = 25.0  # seconds for a killed controller's Pod to be replaced, and for the new one to work
 SIZE = 6  # sheep of the flock in the middle of which a shepherd is killed
-IDLE = 0.8  # seconds without a change, after which a flock is taken to be left alone
 SHEPHERD = "shepherd"
-MERGE = "application/merge-patch+json"
 
 UNIQUE = (
     "A uid is given once and never again. Read it from the Flock that is there now, not from one that was."
@@ -286,28 +282,38 @@ def _reconciling(finding: Finding, decided_by: str) -> Outcome:
 def reconcile_live(probe: Probe) -> Outcome:
     """o2-reconcile, deployed: a flock of the check's own is attacked, and must be in order again each time."""
     shepherd = _deployed(probe)
-    with _flock_of_the_check(probe, size=4, colour="brown") as name:
+    with attack(probe, shepherd, size=4, colour="brown") as flock:
         began = time.monotonic()
-        _ordered(probe, shepherd, name, "o2-reconcile", "A new Flock was made")
+        _in_order(flock, "A new Flock was made")
         took = time.monotonic() - began
-        sheep = f"/api/v1/namespaces/{probe.namespace}/configmaps/{name}"
-        kube.request(probe.api, "DELETE", f"{sheep}-1")
-        _patch(probe, f"{sheep}-0", {"data": {"colour": "pink"}})
-        _patch(probe, f"{sheep}-2", {"metadata": {"labels": None}})
-        _ordered(
-            probe, shepherd, name, "o2-reconcile", "A sheep was deleted, one dyed, and one lost its label"
-        )
-        _resize(probe, name, 2)
-        _ordered(probe, shepherd, name, "o2-reconcile", "The Flock was made smaller")
-        _left_alone(probe, shepherd, name, "o2-reconcile")
-    runs = [each for each in shepherd.records() if each.get("record") == "reconcile" and each["name"] == name]
-    events = sum(each["events"] for each in runs)
-    writes = sum(each["writes"] for each in runs)
+        flock.steal(1)
+        flock.edit(0, {"data": {"colour": "pink"}})
+        flock.edit(2, {"metadata": {"labels": None}})
+        _in_order(flock, "A sheep was deleted, one dyed, and one lost its label")
+        flock.resize(2)
+        _in_order(flock, "The Flock was made smaller")
+        if flock.restless(CONVERGE):
+            return not_yet(
+                "o2-reconcile/hot-loop",
+                "Nothing is left to do, and the sheep are written again and again: each write is an event, and each "
+                "event brings the next reconcile.",
+                f"resourceVersion of the ConfigMaps of the Flock {flock.name}",
+                "Compare before you write.",
+            )
+        runs = flock.runs()
+    events, writes = sum(each["events"] for each in runs), sum(each["writes"] for each in runs)
     return passed(
         f"A Flock of the check's own was in order {took:.1f} s after it was made, and again after deletions and edits. "
         f"The shepherd needed {len(runs)} reconciles for {events} events, and {writes} writes.",
-        f"ConfigMaps of the Flock {name}, and the shepherd's journal",
+        f"ConfigMaps of the Flock {flock.name}, and the shepherd's journal",
     )
+
+
+def _in_order(flock: Attack, after: str) -> None:
+    """Errors: Rejected if the flock does not come into order."""
+    if wrong := flock.trouble(CONVERGE):
+        decided_by = f"ConfigMaps of the Flock {flock.name}"
+        raise Rejected(_reconciling(Finding(wrong.problem, f"{after}; {wrong.text}"), decided_by))
 
 
 def _deployed(probe: Probe) -> Deployed:
@@ -322,90 +328,6 @@ def _deployed(probe: Probe) -> Deployed:
             )
         )
     return shepherd
-
-
-@contextlib.contextmanager
-def _flock_of_the_check(probe: Probe, **spec: Any) -> Iterator[str]:
-    """A Flock that is nobody else's, and that leaves nothing behind."""
-    name = f"check-{secrets.token_hex(3)}"
-    version = f"{probe.world.group}/v1"
-    flock = {"apiVersion": version, "kind": "Flock", "metadata": {"name": name}, "spec": spec}
-    try:
-        kube.apply(probe.api, [flock], namespace=probe.namespace)
-        yield name
-    finally:
-        kube.delete(probe.api, [flock], namespace=probe.namespace)
-        # The garbage collector may take half a minute to notice a kind that is new.
-        names = [each["metadata"]["name"] for each in _sheep(probe, name)]
-        sheep = [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": each}} for each in names]
-        kube.delete(probe.api, sheep, namespace=probe.namespace)
-
-
-def _sheep(probe: Probe, name: str) -> list[Object]:
-    return [each for each in probe.list("v1", "ConfigMap") if each["metadata"]["name"].startswith(f"{name}-")]
-
-
-def _patch(probe: Probe, path: str, change: Object) -> None:
-    kube.request(probe.api, "PATCH", path, body=change, content_type=MERGE)
-
-
-def _resize(probe: Probe, name: str, size: int) -> None:
-    path = f"/apis/{probe.world.group}/v1/namespaces/{probe.namespace}/flocks/{name}"
-    _patch(probe, path, {"spec": {"size": size}})
-
-
-def _ordered(
-    probe: Probe,
-    shepherd: Deployed,
-    name: str,
-    exercise: str,
-    after: str,
-    diagnostic: str = "",
-    seconds: float = CONVERGE,
-) -> None:
-    """Wait until the flock is in order. Errors: Rejected with what is wrong, and what the function raised meanwhile."""
-    flock = probe.get(f"{probe.world.group}/v1", "Flock", name)
-    if flock is None:  # it is the check's own
-        raise LabsError(f"The Flock {name} was deleted while it was looked at.", fix="check again")
-
-    def seen(objects: list[Object]) -> kube.Seen:
-        wrong = judge(flock, objects)
-        return kube.Seen(wrong is None, wrong.text if wrong else "in order")
-
-    target = kube.Target("v1", "ConfigMap", namespace=probe.namespace)
-    try:
-        kube.until(probe.api, target, seen, timeout=probe.left(seconds), progress=probe.progress)
-    except kube.wait.TimedOut as late:
-        finding = judge(flock, late.objects) or Finding("missing", late.seen.text)
-        errors = shepherd.errors()
-        found = f"{exercise}/{diagnostic or finding.problem}"
-        text = f"{after}; {seconds:.0f} s later: {finding.text}"
-        if errors:
-            text += f" Your function raised {describe(errors[-1])}."
-        look = RECONCILE_LOOK[f"o2-reconcile/{finding.problem}"] if not diagnostic else RESYNC_LOOK[found]
-        raise Rejected(not_yet(found, text, f"ConfigMaps of the Flock {name}", look)) from late
-
-
-def _left_alone(probe: Probe, shepherd: Deployed, name: str, exercise: str) -> None:
-    """A flock in order is to rest: no version of its sheep may change. Errors: Rejected if they do."""
-    deadline = time.monotonic() + probe.left(CONVERGE)
-    before: dict[str, str] = {}
-    since = time.monotonic()
-    while time.monotonic() - since < IDLE:
-        now = {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in _sheep(probe, name)}
-        if now != before:
-            before, since = now, time.monotonic()
-        if time.monotonic() > deadline:
-            raise Rejected(
-                not_yet(
-                    f"{exercise}/hot-loop",
-                    "Nothing is left to do, and the sheep are written again and again: each write is an event, and "
-                    "each event brings the next reconcile.",
-                    f"resourceVersion of the ConfigMaps of the Flock {name}",
-                    "Compare before you write.",
-                )
-            )
-        time.sleep(0.1)  # what is awaited is that nothing happens, which has no event
 
 
 # --- o2-conflict
@@ -478,9 +400,6 @@ RESYNC_LOOK = {
     "o2-resync/stuck-half-way": (
         "When the new process starts, what tells it that the work is not done? What tells it that it is?"
     ),
-    "o2-resync/missed-while-down": (
-        "Nobody will ever tell of what happened while nobody watched. What can still be looked at?"
-    ),
     "o2-resync/missed-while-up": (
         "It was called, and looked at what? Every condition under which it returns early is a promise."
     ),
@@ -490,63 +409,48 @@ RESYNC_LOOK = {
 def resync(probe: Probe) -> Outcome:
     """o2-resync: the shepherd's Pod is killed half-way through a flock of the check's own, and sheep are lost."""
     shepherd = _deployed(probe)
-    with _flock_of_the_check(probe, size=SIZE, colour="grey") as name:
-        probe.progress("waiting for the first sheep")
-        _some_sheep(probe, shepherd, name)
-        killed = _kill(probe, shepherd)
-        done = len(_sheep(probe, name))
+    with attack(probe, shepherd, size=SIZE, colour="grey") as flock:
+        sheep = f"ConfigMaps of the Flock {flock.name}"
+        if not flock.begun(2, CONVERGE):
+            errors = shepherd.errors()
+            raised = f" Your function raised {describe(errors[-1])}." if errors else ""
+            return not_yet(
+                "o2-resync/does-nothing",
+                f"A new Flock was made, and it has fewer than two sheep.{raised}",
+                sheep,
+                "`lab.deploy` returned an object with the shepherd's log and its errors.",
+            )
+        killed = flock.kill()
+        done = len(flock.sheep())
         if done == SIZE:
             return not_yet(
                 "o2-resync/too-fast",
                 f"All {SIZE} sheep were there before the Pod could be killed in the middle of its work.",
-                f"ConfigMaps of the Flock {name}",
+                sheep,
                 "Deploy it with `writes_per_second=5`, as the shepherd above was.",
             )
-        sheep = f"/api/v1/namespaces/{probe.namespace}/configmaps/{name}"
-        kube.request(probe.api, "DELETE", f"{sheep}-0")
+        flock.steal(0)
         began = time.monotonic()
-        after = f"The shepherd's Pod was killed when {done} of {SIZE} sheep were there, and one was lost meanwhile"
-        _ordered(probe, shepherd, name, "o2-resync", after, "stuck-half-way", REVIVE)
+        if wrong := flock.trouble(REVIVE):
+            return _broken(
+                "o2-resync/stuck-half-way",
+                f"The shepherd's Pod was killed when {done} of {SIZE} sheep were there, and one was lost meanwhile; "
+                f"{wrong.text}",
+                sheep,
+            )
         took = time.monotonic() - began
-        kube.request(probe.api, "DELETE", f"{sheep}-3")
-        _ordered(probe, shepherd, name, "o2-resync", "A sheep was deleted", "missed-while-up")
+        flock.steal(3)
+        if wrong := flock.trouble(CONVERGE):
+            return _broken("o2-resync/missed-while-up", f"A sheep was deleted; {wrong.text}", sheep)
     return passed(
         f"The Pod {killed} was killed half-way, when {done} of {SIZE} sheep were there. Its successor had the flock in "
         f"order {took:.1f} s later, with the sheep that was lost while nobody watched.",
-        f"ConfigMaps of the Flock {name}",
+        sheep,
     )
 
 
-def _some_sheep(probe: Probe, shepherd: Deployed, name: str) -> None:
-    """Wait until the shepherd is half-way. Errors: Rejected if it does not begin."""
-
-    def seen(objects: list[Object]) -> kube.Seen:
-        count = sum(each["metadata"]["name"].startswith(f"{name}-") for each in objects)
-        return kube.Seen(count >= 2, f"{count} sheep")
-
-    target = kube.Target("v1", "ConfigMap", namespace=probe.namespace)
-    try:
-        kube.until(probe.api, target, seen, timeout=probe.left(CONVERGE), progress=probe.progress)
-    except kube.wait.TimedOut as late:
-        errors = shepherd.errors()
-        raised = f" Your function raised {describe(errors[-1])}." if errors else ""
-        raise Rejected(
-            not_yet(
-                "o2-resync/does-nothing",
-                f"A new Flock was made; {CONVERGE:.0f} s later it has fewer than two sheep.{raised}",
-                f"ConfigMaps of the Flock {name}",
-                "`lab.deploy` returned an object with the shepherd's log and its errors.",
-            )
-        ) from late
-
-
-def _kill(probe: Probe, shepherd: Deployed) -> str:
-    """Kill the shepherd's Pod without notice; returns its name."""
-    pods = shepherd.pods()
-    for each in pods:
-        path = f"/api/v1/namespaces/{probe.namespace}/pods/{each['metadata']['name']}"
-        kube.request(probe.api, "DELETE", path, body={"gracePeriodSeconds": 0})
-    return ", ".join(each["metadata"]["name"] for each in pods)
+def _broken(found: str, text: str, decided_by: str) -> Outcome:
+    return not_yet(found, text, decided_by, RESYNC_LOOK[found])
 
 
 CHECKS: dict[str, Callable[[Probe], Outcome]] = {

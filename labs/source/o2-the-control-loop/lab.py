@@ -125,25 +125,28 @@ lab.check("o2-watch")
 import secrets
 
 
-def make_sheep(core, flock, name):
-    """One sheep for a flock, with an owner reference (more on that soon)."""
+def owner_of(flock):
+    """A reference from a sheep to its flock (more on that soon)."""
     meta = flock["metadata"]
     owner = {"apiVersion": flock["apiVersion"], "kind": "Flock", "name": meta["name"], "uid": meta["uid"]}
-    labels = {"flock": meta["name"]}
-    metadata = {"name": name, "labels": labels, "ownerReferences": [owner | {"controller": True}]}
-    core.create_namespaced_config_map(meta["namespace"], {"metadata": metadata})
+    return owner | {"controller": True}
+
+
+def make_sheep(core, namespace, owner, name):
+    metadata = {"name": name, "labels": {"flock": owner["name"]}, "ownerReferences": [owner]}
+    core.create_namespaced_config_map(namespace, {"metadata": metadata})
 
 
 def edge(core, change):
     """Called once for each event: act on what has changed."""
-    if change.kind == "Flock" and change.type == "ADDED":
-        more = change.now["spec"]["size"]
-    elif change.kind == "Flock" and change.type == "MODIFIED":
-        more = change.now["spec"]["size"] - change.before["spec"]["size"]
-    else:
-        more = 0
+    now = change.now["metadata"]
+    if change.kind == "ConfigMap":  # something about a sheep
+        owner, more = now["ownerReferences"][0], 1 if change.type == "DELETED" else 0
+    else:  # something about the flock
+        before = change.before["spec"]["size"] if change.before else 0
+        owner, more = owner_of(change.now), change.now["spec"]["size"] - before
     for _ in range(more):
-        make_sheep(core, change.now, f"edge-{secrets.token_hex(3)}")
+        make_sheep(core, now["namespace"], owner, f"edge-{secrets.token_hex(3)}")
 
 
 # %% [markdown]
@@ -159,7 +162,7 @@ def level(core, flock):
     found = core.list_namespaced_config_map(namespace, label_selector=f"flock={name}").items
     there = {each.metadata.name for each in found}
     for each in sorted(wanted - there):
-        make_sheep(core, flock, each)
+        make_sheep(core, namespace, owner_of(flock), each)
     for each in sorted(there - wanted):
         core.delete_namespaced_config_map(each, namespace)
 
@@ -260,8 +263,8 @@ loop.show_owner(lab, "level")
 loop.collected(lab, "level")
 
 # %% [markdown]
-# (Seconds here are the cluster's, not the garbage collector's: it looks only every half minute whether there are new
-# kinds of objects, and Flocks are very new. From then on it takes milliseconds.)
+# (If it took many seconds: the garbage collector looks only every half minute whether there are new kinds of objects,
+# and Flocks are very new. Once it knows a kind it needs milliseconds.)
 #
 # ## Your turn: `o2-owners`
 #
@@ -371,7 +374,7 @@ lab.check("o2-reconcile")
 # ## What your shepherd does all day
 #
 # It runs. Change something, and look at its journal. Here a Flock grows in thirty steps, as fast as the API server
-# takes them. That is thirty events, and sixty more for the sheep. How often is your function called?
+# takes them. That is thirty events, and thirty more for the sheep. How often is your function called?
 
 # %%
 loop.clear(lab, "edge", "level")
