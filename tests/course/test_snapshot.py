@@ -1,0 +1,111 @@
+"""Snapshots: what chance and clocks decide does not count, everything else does."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from labsupport.course.snapshot import ALLOWED, difference, normalised
+
+
+def pod(suffix: str, **status: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"web-abc-{suffix}",
+            "generateName": "web-abc-",
+            "namespace": "lab-x",
+            "uid": f"u-{suffix}",
+            "resourceVersion": suffix,
+            "creationTimestamp": f"2026-01-01T00:00:0{len(suffix)}Z",
+            "labels": {"app": "web"},
+            "ownerReferences": [{"kind": "ReplicaSet", "name": "web-abc", "uid": suffix}],
+        },
+        "spec": {"nodeName": f"node-{suffix}", "volumes": [{"name": f"kube-api-access-{suffix}"}]},
+        "status": {
+            "phase": "Running",
+            "podIPs": [{"ip": f"10.0.0.{len(suffix)}"}],
+            "startTime": suffix,
+            **status,
+        },
+    }
+
+
+def endpoints(suffix: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": f"web-{suffix}", "generateName": "web-", "namespace": "lab-x"},
+        "endpoints": [{"addresses": [f"10.0.0.{len(suffix)}"], "targetRef": {"name": f"web-abc-{suffix}"}}],
+    }
+
+
+def secret(value: str, kind: str = "Opaque") -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": kind,
+        "metadata": {"name": "s"},
+        "data": {"key": value},
+    }
+
+
+def test_what_chance_decides_is_equal() -> None:
+    before = normalised([pod("aaaaa"), endpoints("aaaaa")])
+    after = normalised([endpoints("zzzzz"), pod("zzzzz")])
+    assert difference(before, after) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda each: each["metadata"]["labels"].update(app="x"), "metadata.labels.app"),
+        (lambda each: each["status"].update(phase="Failed"), "status.phase"),
+        (lambda each: each["metadata"].update(finalizers=["x"]), "metadata.finalizers"),
+        (lambda each: each["metadata"].update(deletionTimestamp="2026-01-01T00:00:00Z"), "beingDeleted"),
+        (lambda each: each["spec"]["volumes"].append({"name": "more"}), "spec.volumes"),
+    ],
+)
+def test_what_somebody_did_counts(change: Any, said: str) -> None:
+    changed = copy.deepcopy(pod("aaaaa"))
+    change(changed)
+    (line,) = difference(normalised([pod("aaaaa")]), normalised([changed]))
+    assert line.startswith("changed: Pod web-abc-<chance> in lab-x: ")
+    assert said in line
+
+
+def test_numbers_count() -> None:
+    one, two = normalised([pod("aaaaa")]), normalised([pod("aaaaa"), pod("bbbbb")])
+    assert difference(one, two) == ["new: Pod web-abc-<chance> (no. 1) in lab-x"]
+    assert difference(two, one) == ["gone: Pod web-abc-<chance> (no. 1) in lab-x"]
+
+
+def test_secrets_are_compared_and_not_shown() -> None:
+    before, after = normalised([secret("b3Blbg==")]), normalised([secret("c2VzYW1l")])
+    (line,) = difference(before, after)
+    assert "data.key" in line
+    assert "b3Blbg" not in line + str(before)
+    tls = "kubernetes.io/tls"
+    assert difference(normalised([secret("a", tls)]), normalised([secret("b", tls)])) == []
+
+
+def test_records_and_leases_do_not_count() -> None:
+    event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e", "namespace": "x"}}
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}}
+    assert normalised([event, lease]) == {}
+
+
+def test_data_that_looks_like_status_counts() -> None:
+    def config(value: str) -> dict[str, Any]:
+        data = {"uid": value, "startTime": value, "state": value, "resourceVersion": value}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": data}
+
+    assert len(difference(normalised([config("1")]), normalised([config("2")]))) == 4
+
+
+def test_each_entry_has_its_reason() -> None:
+    assert all(len(entry.reason) > 5 for entry in ALLOWED)
+    assert len({(entry.kind, entry.field) for entry in ALLOWED}) == len(ALLOWED)
