@@ -129,10 +129,10 @@ def _kept(custom: Custom) -> Outcome | None:
             return _schema("changed", given, f"as {told(spec)}", "spec", "Which field was changed?")
     for place, given in (
         ("spec", {"release": 3, "replcias": 4}),
-        ("spec.probe", {"release": 3, "probe": {"path": "/", "sceonds": 4}}),
+        ("spec.probe", {"release": 3, "probe": {"path": "/", "pause": 4}}),
     ):
         spec = _accepted(custom, given, "o1-schema/good-refused")
-        if "replcias" in spec or "sceonds" in spec.get("probe", {}):
+        if "replcias" in spec or "pause" in spec.get("probe", {}):
             return _schema(
                 "unknown-kept",
                 given,
@@ -778,7 +778,7 @@ def _answered(answer: kube.Answer, words: str) -> Object:
                 "o1-convert/refused",
                 f"When {words}, the server answered: {refusal(answer)}",
                 f"the answer to a request ({answer.status})",
-                'What does the Pod say? `lab.deployed("convert").logs()`',
+                "What does the Pod say? `deployed.logs()` and `deployed.errors()`",
             )
         )
     return dict(answer.body.get("spec") or {})
