@@ -49,7 +49,7 @@ def steps(items: Sequence[Step], *, title: str) -> Picture:
         body += [
             f'<rect x="0" y="{top}" width="{WIDTH}" height="{height + LINE + 4}" style="fill:{PANEL}"/>',
             text(LABEL - 12, top + 15, "events", size=12, anchor="end", fill=MUTED),
-            text(LABEL - 12, top + height + LINE, "in the queue", size=12, anchor="end", fill=MUTED),
+            text(LABEL - 12, top + height + LINE, "queue", size=12, anchor="end", fill=MUTED),
             text(LABEL - 12, top + height + LINE + 36, "reconcile", size=12, anchor="end", fill=MUTED),
         ]
         for place, each in enumerate(row):

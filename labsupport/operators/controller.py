@@ -113,6 +113,8 @@ class Controller:
     def _told(self, change: Change) -> None:
         concerned = self._concerned(change)
         metadata = change.now["metadata"]
+        if self._trigger == "edge" and not self._live.is_set():
+            return  # what the first list tells is a state; an edge is only what changes
         if concerned:
             self._journal(
                 {
@@ -123,7 +125,7 @@ class Controller:
         if self._trigger == "level":
             for name in concerned:
                 self._queue.add(name)
-        elif concerned and self._live.is_set():  # what a list tells is a state; an edge is only what changes
+        elif concerned:
             self._changes.append(change)
             self._arrived.release()
 
