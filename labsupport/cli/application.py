@@ -31,7 +31,7 @@ COMMANDS = {
     "build": ("authoring", "Generate the notebooks from their sources."),
     "new": ("authoring", "Begin a lab: an outline that builds."),
     "content": ("authoring", "Prove the exercises of a lab on the cluster."),
-    "bench": ("bench", "Measure the cluster."),
+    "bench": ("bench", "Measure the cluster and the course."),
 }
 
 

@@ -9,7 +9,7 @@ from labsupport.cli.options import BACKENDS, emit, json_option
 
 @click.group("bench")
 def bench_command() -> None:
-    """Measure the cluster."""
+    """Measure the cluster, and what a learner waits for."""
 
 
 @bench_command.command("cluster")
@@ -39,3 +39,44 @@ def cluster_command(runs: int, backends: tuple[str, ...], as_json: bool) -> None
             note(f"  {backend} cannot run here (labs doctor --backend {backend})")
     results = bench.measure(runs, chosen or BACKENDS[:1])
     emit(bench.as_dict(results), as_json=as_json, human=bench.describe(results))
+
+
+@bench_command.command("course")
+@click.argument("labs", nargs=-1, metavar="[LAB]...")
+@click.option(
+    "--name",
+    "name",
+    default="",
+    help="A running cluster of yours, whose labs are reset; without it one is made and removed.",
+)
+@json_option
+@click.pass_context
+def course_command(ctx: click.Context, labs: tuple[str, ...], name: str, as_json: bool) -> None:
+    """Times of checks and of lab.start, and memory, over the LABs named or all of them.
+
+    Exit status 0 only if every answer was judged as its lab says. Takes some minutes for each lab.
+    """
+    from labsupport import cluster as clusters
+    from labsupport.cluster.bench import NAME, own_state
+    from labsupport.console import note
+    from labsupport.course import bench
+    from labsupport.course.manifest import find_lab
+    from labsupport.course.manifest import labs as all_labs
+
+    chosen = [find_lab(each) for each in labs] or list(all_labs())
+
+    def say(text: str) -> None:
+        note(f"  {text}")
+
+    if name:
+        result = bench.measure(clusters.get(name), chosen, say)
+    else:
+        with own_state():
+            cluster = clusters.get(NAME)
+            try:
+                cluster.up()
+                result = bench.measure(cluster, chosen, say)
+            finally:
+                cluster.down()
+    emit(result.as_dict(), as_json=as_json, human=bench.describe(result))
+    ctx.exit(1 if result.unexpected else 0)
