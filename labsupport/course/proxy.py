@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
-from labsupport.course.proxyfiles import as_file, complaint, outcome
+from labsupport.course.proxyfiles import as_file, complaint, is_blank, outcome
 from labsupport.course.views import Note, Table
 from labsupport.errors import LabsError
 
@@ -120,7 +120,7 @@ class Proxy:
         A text is written as it is; a dictionary is taken for one resource and written as JSON (which is YAML).
         """
         given = {"routes": routes, "endpoints": endpoints}
-        texts = {name: as_file(name, value) for name, value in given.items() if value not in (None, ..., "")}
+        texts = {name: as_file(name, value) for name, value in given.items() if not is_blank(value)}
         if not texts:
             return Note("Nothing was pushed: there is no file yet.")
         data = {f"{name}.yaml": text for name, text in texts.items()}

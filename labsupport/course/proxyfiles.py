@@ -21,6 +21,13 @@ FILE_TYPES = {
 SIGNS = ("error initializing config", "update rejected", "update failure")
 
 
+def is_blank(value: Any) -> bool:
+    """Whether there is no content yet: nothing, or a text of comments and empty lines."""
+    if isinstance(value, str):
+        return all(line.strip()[:1] in ("", "#") for line in value.splitlines())
+    return value is None or value is ...
+
+
 def as_file(name: str, value: Any) -> str:
     """What stands in the file `name`.yaml: a text as it is, a resource in the form of a discovery response.
 

@@ -1,0 +1,29 @@
+# The right file, and a restart to be on the safe side.
+rejected = """
+resources:
+- "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
+  name: shop
+  virtual_hosts:
+  - name: all
+    domains: ["*", "*"]
+    routes:
+    - match: {prefix: /}
+      route: {cluster: web}
+"""
+accepted = """
+resources:
+- "@type": type.googleapis.com/envoy.config.route.v3.RouteConfiguration
+  name: shop
+  virtual_hosts:
+  - name: all
+    domains: ["*"]
+    response_headers_to_add: [{header: {key: x-shop, value: open}}]
+    routes:
+    - match: {path_separated_prefix: /next}
+      route: {cluster: web-next}
+    - match: {prefix: /}
+      route: {cluster: web}
+"""
+for text in (rejected, accepted):
+    print(lab.proxy().push(routes=text))
+lab.proxy().restart()
