@@ -543,7 +543,8 @@ def refused(probe: Probe) -> Outcome:
             )
     return passed(
         f"This Envoy has rejected {counters['update_rejected']} file(s) and taken up "
-        f"{counters.get('update_success', 0)}, without a restart; answers have the header, requests go where they should.",
+        f"{counters.get('update_success', 0)}, without a restart; answers have the header, and each request goes where "
+        "it should.",
         "the counters of the running Envoy, and real requests",
     )
 
