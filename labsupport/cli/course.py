@@ -130,7 +130,7 @@ def solution_command(ctx: click.Context, exercise: str, as_json: bool) -> None:
     ctx.exit(0 if found.open else 1)
 
 
-@click.command("predict")
+@click.command("predict", context_settings={"ignore_unknown_options": True})  # a value may be below zero
 @click.argument("exercise")
 @click.argument("value", required=False)
 @json_option

@@ -6,6 +6,7 @@ Screenshots are left in test-results/ for people to look at.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -77,12 +78,12 @@ class LabPage:
         """Run all cells; none may end in an error."""
         self.command("notebook:run-all-cells", timeout=300.0)
         errors = [
-            output
+            "\n".join([cell["source"], *output["traceback"]])
             for cell in self.page.evaluate(CELLS)
             for output in cell.get("outputs", [])
             if output["output_type"] == "error"
         ]
-        assert errors == []
+        assert not errors, re.sub(r"\x1b\[[\d;]*m", "", "\n\n".join(errors))
 
     def shot(self, name: str, place: Any = None) -> None:
         """A picture for people: of the page at `place`."""
