@@ -65,6 +65,8 @@ STARTED = "labs.example/start"  # annotation of a lab's namespace: its start was
 GONE_TIMEOUT = 45.0  # seconds for a namespace that is being deleted
 READY_TIMEOUT = 60.0  # seconds
 MADE_TIMEOUT = 20.0  # seconds for what controllers make in a new namespace; a fraction of one is usual
+# Other kinds are ready once they are there, which `apply` has seen.
+_BECOMES_READY = {"Deployment", "StatefulSet", "DaemonSet", "Pod", "Job", "Namespace"}
 
 Progress = Callable[[str], None]
 
@@ -228,7 +230,7 @@ def apply_and_wait(world: World, manifests: tuple[str, ...], progress: Progress 
     documents = [each for manifest in manifests for each in load(world, manifest)]
     applied = kube.apply(world.api, documents, namespace=world.namespace)
     versions = {each["kind"]: each["apiVersion"] for each in documents}
-    targets = [(versions[each.kind], each) for each in applied]
+    targets = [(versions[each.kind], each) for each in applied if each.kind in _BECOMES_READY]
     kube.until_ready(world.api, targets, timeout=READY_TIMEOUT, progress=progress)
 
 
@@ -284,9 +286,14 @@ def _await_made(api: ApiClient, kind: str, name: str, namespace: str, progress: 
 
 
 def _altered(made: Object) -> bool:
-    """Whether anybody but the controller that made it has written to an object."""
-    writers = {entry.get("manager") for entry in made["metadata"].get("managedFields") or []}
-    return bool(writers - {"kube-controller-manager"})
+    """Whether an object has more in it than the controller that makes it writes. Its `managedFields` do not tell: they
+    are not kept for objects that were made without any.
+    """
+    metadata = made["metadata"]
+    annotations = set(metadata.get("annotations") or {}) - {"kubernetes.io/description"}
+    more = made.keys() - {"apiVersion", "kind", "metadata", "data"}
+    data = set(made.get("data") or {}) - {"ca.crt"}
+    return bool(metadata.get("labels") or metadata.get("ownerReferences") or annotations or more or data)
 
 
 def _of_the_course(api: ApiClient, name: str) -> Object | None:

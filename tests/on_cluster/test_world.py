@@ -66,7 +66,8 @@ def test_each_lab_starts_alike_whatever_was_before(api: ApiClient) -> None:
         done[:] = disorder.disturb(world, Random(f"{world.lab.id} {len(seen)}"))
 
     seen = []
-    for before, lab, _ in pairs(api, chosen, disturb):
+    for before, lab, seconds in pairs(api, chosen, disturb):
+        print(f"{before.id} to {lab.id}: {seconds:.1f} s, after {', '.join(done)}")
         seen.append((before.id, lab.id))
         left = difference_when_settled(api, first[lab.id], SETTLE)
         assert not left, f"from {before.id} to {lab.id} after {done}: {left}"
