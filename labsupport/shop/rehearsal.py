@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from labsupport.shop.client import Call, NoAnswer, NotSent, Response
 
 ANSWER = 0.020  # seconds until an answer
+BEGIN = 1000.0  # seconds on the clock when a rehearsal begins: a clock says how long, never what time it is
 MOST_TRIES = 200  # a function that tries on for ever is stopped
 
 
@@ -28,7 +29,7 @@ class Clock:
     """Virtual time in seconds: `sleep` moves it on and returns at once."""
 
     def __init__(self) -> None:
-        self._now = 0.0
+        self._now = BEGIN
 
     def now(self) -> float:
         """Seconds since some moment, as of time.monotonic."""
@@ -104,7 +105,7 @@ def rehearse(function: Function, request: Call, script: Sequence[str] | str) -> 
         clock.sleep(took)
         late = took < ANSWER and word not in ("refused", "silent")
         carried_out += word in ("lost", "silent") or (word.isdigit() and int(word) < 400)
-        tries.append(Try(began, timeout, "too late" if late else word, clock.now()))
+        tries.append(Try(began - BEGIN, timeout, "too late" if late else word, clock.now() - BEGIN))
         if word == "refused":
             raise NotSent("connection refused")
         if late or not word.isdigit():
@@ -118,4 +119,4 @@ def rehearse(function: Function, request: Call, script: Sequence[str] | str) -> 
         )
     except (NotSent, NoAnswer) as error:
         result = f"raised {type(error).__name__}"
-    return Transcript(request, words, tuple(tries), carried_out, result, clock.now())
+    return Transcript(request, words, tuple(tries), carried_out, result, clock.now() - BEGIN)

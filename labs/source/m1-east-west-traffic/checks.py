@@ -158,6 +158,7 @@ def pinned(probe: Probe) -> Outcome:
 TRIES = 4
 PER_TRY = 0.5
 TOTAL = 2.0
+ENOUGH = 1.2  # seconds after which any wait may be too long for another try
 EPSILON = 1e-6
 FAST = ("502", "503", "504", "lost", "refused")
 FINAL = ("400", "401", "403", "404", "409", "422", "500", "501")
@@ -239,6 +240,7 @@ def _broken(rule: str, request: Call, script: Sequence[str], seen: str) -> Outco
         "m1-retry/repeats-refusals": "Does asking again change such an answer?",
         "m1-retry/long-try": "What do you give to `send` as its timeout, at the first try and at the last?",
         "m1-retry/over-time": "How much is left before each wait and each try? A wait counts as well.",
+        "m1-retry/waits-for-nothing": "When is it certain that there will be no further try?",
         "m1-retry/gives-up-early": "Which of these failures may be tried again, and how many tries are there?",
         "m1-retry/hides-the-end": "After the last try the caller needs to hear what became of that one: its answer, or "
         "its exception.",
@@ -290,7 +292,11 @@ def _judge_conduct(seen: Transcript) -> Outcome | None:
     if seen.result != answered:
         return broken("m1-retry/hides-the-end", f"its last try ended with `{last}`, and it {seen.result}")
     could_go_on = last == "refused" or (harmless and (last in FAST or not last.isdigit()))
-    if could_go_on and len(tries) < TRIES and "silent" not in seen.script:
+    if seen.ended > tries[-1].ended + EPSILON:
+        return broken(
+            "m1-retry/waits-for-nothing", f"it ended {seen.ended - tries[-1].ended:.2f} s after its last try"
+        )
+    if could_go_on and len(tries) < TRIES and seen.ended < ENOUGH:
         return broken(
             "m1-retry/gives-up-early", f"it stopped after {len(tries)} tries and {seen.ended:.2f} s"
         )

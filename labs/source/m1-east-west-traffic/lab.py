@@ -226,7 +226,7 @@ before
 # 3. Every other answer is the answer. Return it.
 # 4. Wait between tries: longer after each, and by chance, so that callers that failed together do not come back
 #    together.
-# 5. When there is no try or no time left, hand over what became of the last try: return the response, or raise.
+# 5. When there is no try or no time left, hand over at once what became of the last try: return the response, or raise.
 # 6. Send the request as it is; its key is what makes it safe.
 
 # %% exercise="m1-retry"

@@ -8,7 +8,7 @@ def repeatable(request, outcome):
     """Whether a try that ended so may be made again without harm."""
     if isinstance(outcome, NotSent):
         return True
-    if not request.key and request.method not in ("GET", "HEAD", "PUT", "DELETE"):
+    if not request.key and request.method != "GET":
         return False
     return isinstance(outcome, NoAnswer) or outcome.status in (502, 503, 504)
 
