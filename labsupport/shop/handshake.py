@@ -1,4 +1,4 @@
-"""A TLS handshake without a network: both sides in one process, as bytes that are handed to and fro."""
+"""A TLS handshake without a network: both sides in one process, as bytes that are handed back and forth."""
 
 from __future__ import annotations
 
