@@ -318,10 +318,8 @@ lab.check("o2-owners")
 #   uid of its **controlling** owner says. (So the bell is safe: the Flock owns it, and does not control it.)
 # - Where nothing is to be done, **nothing is written**. Called twice, the second call only reads.
 
+
 # %% exercise="o2-reconcile"
-from kubernetes import client
-
-
 def wanted_sheep(flock):
     """The sheep that a Flock wants: name -> ConfigMap."""
     meta = flock["metadata"]
@@ -440,6 +438,7 @@ loop.race(lab, careful=True)
 # raises `client.ApiException`, which has a `status`.
 
 # %% exercise="o2-conflict"
+from kubernetes import client
 
 
 def add_wool(core, namespace, name, kilos):
