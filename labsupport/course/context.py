@@ -274,11 +274,19 @@ class Context:
 
         return traffic.run(self.api, self.namespace, url, **plan)
 
-    def compare(self, ways: Mapping[str, str], **plan: Any) -> Comparison:
-        """Measure several ways (name: URL) in turn with the load generator (settings: labsupport.course.comparison)."""
+    def compare(self, ways: Mapping[str, str], **plan: Any) -> Comparison | Note:
+        """Measure several ways (name: URL) in turn with the load generator (settings: labsupport.course.comparison).
+
+        A way that does not answer well is no fault of the notebook: then a note says so.
+        """
         from labsupport.course import comparison
 
-        return comparison.compare(self.api, self.namespace, ways, **plan)
+        try:
+            return comparison.compare(self.api, self.namespace, ways, **plan)
+        except kube.Unreachable:
+            raise
+        except LabsError as error:
+            return Note(f"{error.what} Next: {error.fix}.", "Nothing was measured")
 
     def proxy(self, name: str = "proxy") -> Proxy:
         """An Envoy of the lab, by the name of its Deployment: configure it, ask it, look into it."""
@@ -287,7 +295,7 @@ class Context:
         return Proxy(self.world, name)
 
     def rules(self, service: str, *, outside: bool = False) -> Picture:
-        """The way from a Service of the lab (its node port, if `outside`) to its Pods, by the rules of kube-proxy now."""
+        """The way from a Service of the lab (its node port, if `outside`) to its Pods, by kube-proxy's rules now."""
         from labsupport.course import rules
 
         return rules.picture(self.api, self.namespace, service, outside=outside)

@@ -311,7 +311,24 @@ strip(
 # Between `orders` and `payments` everything travels in the clear. Let that change. By hand it takes an authority, a
 # certificate with the name that callers use, a Secret, a server that is told of it, and a client that checks it.
 #
-# The authority and the certificate first. (The annotation with a digest is there since a server reads its
+# Begin with the client. What a search for the error message brings up is a context that verifies nothing, and it
+# works. It would work as well with anybody who comes in between. **Write `trust(authority)`**: `authority` is the
+# authority's certificate as text, the result an `ssl.SSLContext` that believes a server only if this authority signed
+# its certificate, for the name that was called.
+
+# %% exercise="m1-tls"
+import ssl
+
+
+def trust(authority):
+    """The context for calls to payments; `authority` is PEM text."""
+    ### BEGIN SOLUTION: return ssl._create_unverified_context()  # "works for me"
+    return ssl.create_default_context(cadata=authority)
+    ### END SOLUTION
+
+
+# %% [markdown]
+# Now the server. An authority, a certificate, a Secret. (The annotation with a digest is there since a server reads its
 # certificate once. Without it, tomorrow's certificate would lie beside a server that goes on with today's.)
 
 # %% exercise="m1-tls"
@@ -339,22 +356,9 @@ lab.apply(lab.read("start/payments-tls.yaml").replace("DIGEST", digest))
 # !labs kubectl -n {lab.namespace} exec deploy/payments -- openssl x509 -in /tls/tls.crt -noout -ext subjectAltName
 
 # %% [markdown]
-# Now the client. What a search for the error message brings up is a context that verifies nothing, and it works. It
-# would work as well with anybody who comes in between. **Write `trust(authority)`**: `authority` is the authority's
-# certificate as text, the result an `ssl.SSLContext` that believes a server only if this authority signed its
-# certificate, for the name that was called.
+# And both together: orders calls payments with what `trust` makes of the authority.
 
 # %% exercise="m1-tls"
-import ssl
-
-
-def trust(authority):
-    """The context for calls to payments; `authority` is PEM text."""
-    ### BEGIN SOLUTION: return ssl._create_unverified_context()  # "works for me"
-    return ssl.create_default_context(cadata=authority)
-    ### END SOLUTION
-
-
 lab.deploy(
     trust,
     host="caller",
