@@ -176,10 +176,10 @@ class Proxy:
         for path in paths or ("/",):
             for _ in range(times):
                 reply = self.send(path, headers, pod=running.pod)
-                said = f"version {reply.version}" if reply.pod else reply.text.strip()
+                said = f"version {reply.version}" if reply.pod else reply.text.strip() or "nothing"
                 rows.append((reply.path, str(reply.status), reply.who, said))
         extra = ", ".join(f"{name}: {value}" for name, value in (headers or {}).items())
-        title = f"Through the proxy {self.name}" + (f", with {extra}" if extra else "")
+        title = f"Requests through {self.name}" + (f", with {extra}" if extra else "")
         return Table(title, ("Request", "Status", "Answered by", "It said"), rows)
 
     def send(
@@ -261,7 +261,9 @@ class Proxy:
         """The same as a table; those that are zero are left out."""
         found = {name: value for name, value in self.counters(f".*({pattern}).*").items() if value}
         return Table(
-            f"Counters of {self.name}", ("Counter", "Value"), [(n, str(v)) for n, v in sorted(found.items())]
+            f"Counters of {self.name} that are not zero",
+            ("Counter", "Value"),
+            [(n, str(v)) for n, v in sorted(found.items())],
         )
 
     def updates(self) -> dict[str, int]:

@@ -178,7 +178,7 @@ def _list(names: set[str]) -> str:
 
 @dataclass(frozen=True)
 class Case:
-    """A request, the version that must answer it, and the diagnostic if another does."""
+    """A request, the version that must answer it, and what it tells when another does."""
 
     path: str
     version: str
@@ -192,18 +192,20 @@ class Case:
 
 
 def cases() -> list[Case]:
-    """What is sent; the first two tell whether the new routes are asked at all."""
+    """What is sent."""
     first, second, third = _paths("m2-match", 3)
     return [
-        Case("/next/a", "2", "never-asked"),
-        Case(first, "2", "never-asked", "yes"),
-        Case("/", "1", "takes-all"),
-        Case(second, "1", "takes-all"),
+        Case("/next/a", "2", "too-narrow"),
         Case("/next", "2", "too-narrow"),
         Case("/next/", "2", "too-narrow"),
         Case(f"/next{third}?page=2", "2", "too-narrow"),
+        Case("/next/b", "2", "too-narrow", "no"),
+        Case("/next/c", "2", "too-narrow", "yes"),
         Case("/", "2", "too-narrow", "yes"),
+        Case(first, "2", "too-narrow", "yes"),
         Case("/next-week", "2", "too-narrow", "yes"),
+        Case("/", "1", "too-wide"),
+        Case(second, "1", "too-wide"),
         Case("/next-week", "1", "too-wide"),
         Case("/nextdoor", "1", "too-wide"),
         Case("/nexttime/next", "1", "too-wide"),
@@ -211,7 +213,6 @@ def cases() -> list[Case]:
         Case(second, "1", "any-value", "no"),
         Case(third, "1", "any-value", "yes-please"),
         Case("/next-week", "1", "any-value", ""),
-        Case("/next/b", "2", "too-narrow", "no"),
     ]
 
 
@@ -227,13 +228,12 @@ LOOK = {
 def match(probe: Probe) -> Outcome:
     """m2-match: two kinds of requests go to version 2, all others to version 1."""
     proxy, running = _serving(probe, "m2-match")
-    wrong: dict[str, tuple[Case, Reply]] = {}
-    counted = 0
+    replies: list[tuple[Case, Reply]] = []
     for case in cases():
         probe.progress(case.words)
         headers = {HEADER: case.header} if case.header is not None else None
         reply = proxy.send(case.path, headers, pod=running.pod)
-        counted += 1
+        replies.append((case, reply))
         if not reply.pod:
             return not_yet(
                 "m2-match/no-answer",
@@ -241,31 +241,35 @@ def match(probe: Probe) -> Outcome:
                 case.words,
                 "`lab.proxy().map()`: is there a route that matches, and has its cluster endpoints?",
             )
-        if reply.version != case.version:
-            wrong.setdefault(case.diagnostic, (case, reply))
+    wrong = misled([(case, reply.version) for case, reply in replies])
     if not wrong:
         return passed(
-            f"{counted} of {counted} requests went to the version that they should.",
+            f"{len(replies)} of {len(replies)} requests went to the version that they should.",
             "the answers' field version",
         )
-    # Routes that are never asked explain all that is narrow besides; a wrong width explains more than a value.
-    order = ["takes-all", "never-asked", "too-wide", "any-value", "too-narrow"]
-    if "never-asked" in wrong and not _nothing_arrives(wrong):
-        order = ["takes-all", "too-narrow", "never-asked", "too-wide", "any-value"]
-        wrong.setdefault("too-narrow", wrong["never-asked"])
-    found = next(diagnostic for diagnostic in order if diagnostic in wrong)
-    case, reply = wrong[found]
+    found, decisive = wrong[0]
+    reply = next(reply for case, reply in replies if case is decisive)
     return not_yet(
         f"m2-match/{found}",
-        f"{case.words} was answered by version {reply.version}, by the Pod {reply.pod}."
-        + (f" So it was with others of the {counted} requests." if len(wrong) > 1 else ""),
-        f"{case.words}, the answer's field version",
+        f"{decisive.words} was answered by version {reply.version}, by the Pod {reply.pod}."
+        + (f" {len(wrong)} of {len(replies)} requests went astray." if len(wrong) > 1 else ""),
+        f"{decisive.words}, the answer's field version",
         LOOK[found],
     )
 
 
-def _nothing_arrives(wrong: Mapping[str, tuple[Case, Reply]]) -> bool:
-    return "never-asked" in wrong and "too-narrow" in wrong
+def misled(answered: Sequence[tuple[Case, str]]) -> list[tuple[str, Case]]:
+    """The requests that went to the wrong version, each with what that tells, the most telling first."""
+    none_arrive = all(version != "2" for _, version in answered)
+    none_stay = all(version == "2" for _, version in answered)
+    found = []
+    for case, version in answered:
+        if version != case.version:
+            sign = "never-asked" if none_arrive else "takes-all" if none_stay else case.diagnostic
+            found.append((sign, case))
+    # Too much explains more than too little, and a path that is too wide more than a header.
+    order = ("never-asked", "takes-all", "too-wide", "any-value", "too-narrow")
+    return sorted(found, key=lambda each: order.index(each[0]))
 
 
 # --- m2-discovery
