@@ -90,16 +90,28 @@ def prove(
     chosen: Iterable[tuple[Lab, Exercise]] | None = None,
     *,
     mutate: bool = False,
+    sample: int | None = None,
     progress: Progress = lambda text: None,
 ) -> Iterator[ExerciseResult]:
     """Prove the `chosen` exercises (default: all) on the cluster behind `api`, and reset their labs.
 
-    Without `api`, prove what can be proven without a cluster and leave the other exercises out.
+    Without `api`, prove what can be proven without a cluster and leave the other exercises out. `mutate` tries the
+    mutants of each solution too: all, or `sample` of each exercise's, drawn by the commit.
     """
     for lab, exercise in every() if chosen is None else chosen:
         judge = Judge(api, lab, exercise, progress)
         if judge.possible:
-            yield _prove(judge, mutate=mutate)
+            yield _prove(judge, _tried(lab, exercise, sample) if mutate else None)
+
+
+Tried = list[tuple[mutants.Mutated, "Answer"]]
+
+
+def _tried(lab: Lab, exercise: Exercise, sample: int | None) -> Tried:
+    every_mutant = list(mutants_of(lab, exercise))
+    if sample is None or sample >= len(every_mutant):
+        return every_mutant
+    return random.Random(f"{commit()} {exercise.id}").sample(every_mutant, sample)
 
 
 def every(chosen: Iterable[Lab] | None = None) -> list[tuple[Lab, Exercise]]:
@@ -118,7 +130,7 @@ def _kept(lab: Lab, file: str, *, elsewhere: bool = False, may_raise: bool = Fal
     return Answer(file.rpartition("/")[2], text, file.endswith(".yaml"), elsewhere, may_raise)
 
 
-def _prove(judge: Judge, *, mutate: bool) -> ExerciseResult:
+def _prove(judge: Judge, trying: Tried | None) -> ExerciseResult:
     lab, exercise = judge.lab, judge.exercise
     faults = [f"a hint says a line of the solution: {line}" for line in leaks(lab, exercise)]
     judged: list[Judged] = []
@@ -145,7 +157,7 @@ def _prove(judge: Judge, *, mutate: bool) -> ExerciseResult:
         if found.verdict == "not_yet" and not result.ok:
             faults.append(f"{each.file}: {found.diagnostic}, wanted {each.diagnostic}. {found.observed}")
         wrong.append(result)
-    tried = _mutants(judge) if mutate else None
+    tried = None if trying is None else _mutants(judge, trying)
     if tried:
         faults += [f"mutant {each['mutant']}: {each['verdict']}\n{each['diff']}" for each in tried.survivors]
     return ExerciseResult(
@@ -182,15 +194,14 @@ def mutants_of(lab: Lab, exercise: Exercise) -> Iterator[tuple[mutants.Mutated, 
             yield each, Answer(name, each.source, answer.yaml)
 
 
-def _mutants(judge: Judge) -> Mutants:
+def _mutants(judge: Judge, tried: Tried) -> Mutants:
     made = rejected = offline = equivalent = undecided = 0
     survivors: list[dict[str, str]] = []
     listed = {each.mutant for each in judge.exercise.equivalent}
-    for mutant, answer in mutants_of(judge.lab, judge.exercise):
+    for mutant, answer in tried:
         made += 1
         if answer.name in listed:
             equivalent += 1
-            listed.remove(answer.name)
             continue
         found = judge.judge(answer)
         if found.verdict == "not_yet":
@@ -202,7 +213,7 @@ def _mutants(judge: Judge) -> Mutants:
             survivors.append({"mutant": answer.name, "verdict": found.verdict, "diff": mutant.diff})
     survivors += [
         {"mutant": name, "verdict": "listed as equivalent, but not made", "diff": ""}
-        for name in sorted(listed)
+        for name in sorted(listed - {answer.name for _, answer in mutants_of(judge.lab, judge.exercise)})
     ]
     return Mutants(made, rejected, offline, equivalent, undecided, tuple(survivors))
 
@@ -219,10 +230,15 @@ def leaks(lab: Lab, exercise: Exercise) -> list[str]:
 def choose(seed: str = "") -> list[tuple[Lab, Exercise]]:
     """The exercises of changed labs and a tenth of the others, drawn by `seed` (default: the commit)."""
     changed = changed_labs()
-    seed = seed or _git("rev-parse", "HEAD") or "0"
+    seed = seed or commit()
     rest = every(lab for lab in labs() if lab.id not in changed)
     drawn = random.Random(seed).sample(rest, -(-len(rest) // SAMPLE))
     return [pair for pair in every() if pair[0].id in changed or pair in drawn]
+
+
+def commit() -> str:
+    """The commit that is checked out, or "0" where git cannot tell."""
+    return _git("rev-parse", "HEAD") or "0"
 
 
 def changed_labs() -> set[str]:

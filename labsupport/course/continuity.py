@@ -14,6 +14,7 @@ from labsupport.course import snapshot
 from labsupport.course import world as worlds
 from labsupport.course.judging import at_rest
 from labsupport.course.manifest import Lab
+from labsupport.course.ownership import expand
 from labsupport.course.running import run_solutions
 
 if TYPE_CHECKING:
@@ -46,7 +47,15 @@ def differences(
         worlds.start(worlds.World(api, lab), exercise)
         lines = snapshot.difference_when_settled(api, by_notebook, SETTLE)
         # Each start marks its namespace with where it began.
-        lines = [line for line in lines if _MARK not in line]
+        lines = [line for line in lines if _MARK not in line and not _left(lab, line)]
         if lines:
             found[exercise] = lines
     return found
+
+
+def _left(lab: Lab, line: str) -> bool:
+    """Whether a difference is about an object that the notebook's demonstrations leave or change, as lab.toml says."""
+    what = line.partition(": ")[2]
+    return any(
+        f"{what} ".startswith((f"{expand(lab, each)} ", f"{expand(lab, each)}:")) for each in lab.leaves
+    )

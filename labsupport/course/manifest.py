@@ -90,7 +90,8 @@ class Lab(Strict):
     """One lab. `notebook` is the path of its notebooks under labs/ and labs/solutions/, without the suffix.
 
     `minutes` are the author's for what is no exercise, such as playing with a picture. `seconds` are those that the
-    whole solution notebook took when it was last measured (`labs content --record`).
+    whole solution notebook took when it was last measured (`labs content --record`). `leaves` are the objects ("Kind
+    name") that the notebook's demonstrations leave or change, and that no exercise looks at.
     """
 
     id: str
@@ -99,6 +100,7 @@ class Lab(Strict):
     minutes: float = Field(default=0, ge=0)
     seconds: float | None = Field(default=None, gt=0)
     start: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
     exercises: tuple[Exercise, ...]
     directory: Path = Field(default=Path(), exclude=True)
 
