@@ -228,7 +228,7 @@ def apply_and_wait(world: World, manifests: tuple[str, ...], progress: Progress 
     Errors: LabsError names what is not ready after READY_TIMEOUT, and why.
     """
     documents = [each for manifest in manifests for each in load(world, manifest)]
-    applied = kube.apply(world.api, documents, namespace=world.namespace)
+    applied = kube.apply(world.api, marked(world, documents), namespace=world.namespace)
     versions = {each["kind"]: each["apiVersion"] for each in documents}
     targets = [(versions[each.kind], each) for each in applied if each.kind in _BECOMES_READY]
     kube.until_ready(world.api, targets, timeout=READY_TIMEOUT, progress=progress)
