@@ -177,6 +177,8 @@ def _exercise(api: ApiClient, lab: Lab, exercise: Exercise, result: Result, say:
         except Exception as error:
             result.unexpected.append(f"{what}: {_first_line(error)}")
             continue
+        if judged.diagnostic == "interrupted":
+            raise KeyboardInterrupt  # a check makes a verdict of it, as a learner expects; here it ends everything
         if judged.verdict != wanted:
             result.unexpected.append(f"{what}: {judged.verdict} {judged.diagnostic}, wanted {wanted}")
             continue
