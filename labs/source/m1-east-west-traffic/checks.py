@@ -544,6 +544,7 @@ def outside(probe: Probe) -> Outcome:
             "Services with a nodePort; map service-nodeports in the table kube-proxy",
             "Which type gives a Service an address inside the cluster only?",
         )
+    _followed(probe)
     node = kube.list_objects(probe.api, "v1", "Node")[0]
     address = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
     seen = _until_ok(probe, f"http://{address}:{door}/buy/tea")
@@ -556,19 +557,47 @@ def outside(probe: Probe) -> Outcome:
             decided,
             "Three ports: the node's, the Service's, the container's. Which of them does nobody listen on?",
         )
-    inside = _until_ok(probe, "http://web/buy/tea")
-    if not inside.ok:
-        return not_yet(
-            "m1-outside/broken-inside",
-            "From outside it works, from inside it does not: "
-            f"{', '.join([*inside.result['by_status'], *inside.result['errors']]) or 'no answer'}.",
-            "GET http://web/buy/tea",
-            "Callers inside go on using names and port 80, on all Services.",
-        )
+    # The second over a connection of its own: orders may keep one to inventory that no rule is asked about any more.
+    for url in ("http://web/buy/tea", "http://inventory/stock/tea"):
+        inside = _until_ok(probe, url)
+        if not inside.ok:
+            return not_yet(
+                "m1-outside/broken-inside",
+                "From outside it works, from inside it does not: "
+                f"{', '.join([*inside.result['by_status'], *inside.result['errors']]) or 'no answer'}.",
+                f"GET {url}",
+                "Callers inside go on using names and port 80, on all Services.",
+            )
     return passed(
         f"A purchase at the node's port {door} was answered by {next(iter(seen.by_pod))}; no other Service has a door.",
         decided,
     )
+
+
+def _followed(probe: Probe) -> None:
+    """Errors: Rejected unless both Services follow their Pods. Without a selector the old EndpointSlices stay for a
+    while, and a door that leads to them looks good until the next Pod comes.
+    """
+    pods = [each["metadata"].get("labels") or {} for each in probe.list("v1", "Pod")]
+    for name in ("web", "inventory"):
+        service = probe.get("v1", "Service", name) or {}
+        selector = (service.get("spec") or {}).get("selector") or {}
+        if selector and any(selector.items() <= labels.items() for labels in pods):
+            continue
+        if not service:
+            what = f"There is no Service {name} any more, and callers inside need it."
+        elif selector:
+            what = f"No Pod has the labels that the Service {name} selects."
+        else:
+            what = f"The Service {name} selects no Pods. Wherever it still leads, new Pods will not be among them."
+        raise Rejected(
+            not_yet(
+                "m1-outside/loses-its-pods",
+                what,
+                f"Service {name}, spec.selector, against the labels of the Pods",
+                f"`labs kubectl -n {probe.namespace} get pods --show-labels`; what did the Service say of them before?",
+            )
+        )
 
 
 def _no_door(probe: Probe) -> Outcome:

@@ -312,11 +312,16 @@ lab.proxy().map()
 #
 # ### The file does not follow
 #
-# You wrote down what was true at that moment. Give `web` a third Pod, wait until it is ready, and ask again:
+# You wrote down what was true at that moment. Give `web` a third Pod, wait until it is ready, and ask again: this
+# time with the load generator of lab M1, since six requests prove little.
+
+# %%
+lab.apply(lab.read("../../../clusters/manifests/shop/load.yaml"))
 
 # %%
 # !labs kubectl -n {lab.namespace} scale deployment web --replicas=3
 # !labs kubectl -n {lab.namespace} rollout status deployment web
+# !labs kubectl -n {lab.namespace} rollout status deployment load
 
 # %%
 lab.load("http://proxy/", requests=60, connections=2)
