@@ -10,16 +10,13 @@ import pytest
 from labsupport import kube
 from labsupport.cluster.interface import Cluster
 from labsupport.course import content
-from labsupport.course.continuity import differences
-from labsupport.course.manifest import Exercise, Lab, find_lab, labs
+from labsupport.course.manifest import Exercise, Lab, find_lab
 
 pytestmark = pytest.mark.on_cluster
 
 MUTANTS = 12  # of each exercise; `labs content --all --mutate` tries all
 
 CHOSEN = [pytest.param(lab, exercise, id=exercise.id) for lab, exercise in content.choose() if lab.id != "00"]
-
-CHANGED = [pytest.param(lab, id=lab.id) for lab in labs() if lab.id in content.changed_labs()]
 
 
 def prove(cluster: Cluster, lab: Lab, exercise: Exercise, *, mutate: bool) -> content.ExerciseResult:
@@ -42,9 +39,3 @@ def test_exercises_are_honest(
     result = prove(cluster, lab, exercise, mutate=True)
     exercises_table.append(result)
     assert result.faults == ()
-
-
-@pytest.mark.other_labs
-@pytest.mark.parametrize("lab", CHANGED)
-def test_checkpoints_are_where_the_notebook_leads(lab: Lab, cluster: Cluster) -> None:
-    assert differences(lab, cluster) == {}
