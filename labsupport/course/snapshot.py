@@ -64,6 +64,7 @@ ALLOWED = (
     Allowed("Pod", "status ** containerID", "drawn by chance"),
     Allowed("Pod", "status ** state", "one that crashes is met at any point of its cycle; `ready` counts"),
     Allowed("Pod", "status ** lastState", "likewise"),
+    Allowed("Pod", "status ** started", "likewise"),
     Allowed("Pod", "status ** restartCount", "likewise"),
     Allowed("Service", "spec ports * nodePort", "drawn by chance where the author leaves it open"),
     Allowed("Service", "spec healthCheckNodePort", "drawn by chance"),
