@@ -5,6 +5,7 @@ at what the server makes of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from labsupport import kube
@@ -17,9 +18,9 @@ DEFINITION = "the CustomResourceDefinition of sites"
 Object = dict[str, Any]
 
 
-def sites(probe: Probe, exercise: str, version: str = "v1alpha1", namespace: str = "") -> Custom:
+def sites(probe: Probe, exercise: str, version: str = "v1alpha1") -> Custom:
     """The Sites of the lab in one version, once the definition is served as it stands."""
-    custom = Custom(probe.api, probe.world.group, version, "Site", "sites", namespace or probe.namespace)
+    custom = Custom(probe.api, probe.world.group, version, "Site", "sites", probe.namespace)
     definition = custom.definition()
     if definition is None:
         others = [
@@ -65,14 +66,18 @@ def sites(probe: Probe, exercise: str, version: str = "v1alpha1", namespace: str
 def schema(probe: Probe) -> Outcome:
     """o1-schema: types, limits, defaults and pruning, seen in what comes back for Sites never seen before."""
     custom = sites(probe, "o1-schema")
-    for judge in (_defaults, _kept, _refused):
-        if outcome := judge(custom):
-            return outcome
+    if outcome := _fields(custom):
+        return outcome
     return passed(
         "Good Sites came back complete, with what was given and with the defaults; what no table has was dropped; "
         "each Site with something wrong was refused.",
         f"POST {custom.path()}?dryRun=All",
     )
+
+
+def _fields(custom: Custom) -> Outcome | None:
+    """What is wrong with the fields of a Site, if anything is. No case breaks a rule of a later exercise."""
+    return _defaults(custom) or _kept(custom) or _refused(custom)
 
 
 def _defaults(custom: Custom) -> Outcome | None:
@@ -113,7 +118,7 @@ def _defaults(custom: Custom) -> Outcome | None:
 
 def _kept(custom: Custom) -> Outcome | None:
     for given in (
-        {"release": 1, "replicas": 0, "address": "www.labs.example", "probe": {"path": "/a", "seconds": 1}},
+        {"release": 1, "replicas": 0, "probe": {"path": "/a", "seconds": 1}},
         {"release": 400, "replicas": 5, "address": LONG[:-1], "probe": {"path": "/b", "seconds": 90}},
     ):
         spec = _accepted(custom, given, "o1-schema/good-refused")
@@ -150,17 +155,21 @@ def _refused(custom: Custom) -> Outcome | None:
         ("type-accepted", {"release": "2"}, "a release that is a text"),
         ("type-accepted", {"release": 2.5}, "a release that is no whole number"),
         ("type-accepted", {"release": 2, "replicas": 1.5}, "one and a half replicas"),
-        ("type-accepted", {"release": 2, "address": 80}, "an address that is a number"),
+        ("type-accepted", {"release": 2, "replicas": 2, "address": 80}, "an address that is a number"),
         ("type-accepted", {"release": 2, "probe": {"path": 1}}, "a path that is a number"),
         ("type-accepted", {"release": 2, "probe": {"seconds": 1.5}}, "one and a half seconds"),
         ("limit-accepted", {"release": 0}, "a release below the first"),
         ("limit-accepted", {"release": 2, "replicas": -1}, "fewer than no replicas"),
         ("limit-accepted", {"release": 2, "replicas": 6}, "too many replicas"),
-        ("limit-accepted", {"release": 2, "address": LONG}, f"an address of {len(LONG)} characters"),
+        (
+            "limit-accepted",
+            {"release": 2, "replicas": 2, "address": LONG},
+            f"an address of {len(LONG)} characters",
+        ),
         ("limit-accepted", {"release": 2, "probe": {"seconds": 0}}, "a probe without a pause"),
     )
     for diagnostic, given, words in cases:
-        if custom.create("unseen", given).status < 300:
+        if custom.create("new", given).status < 300:
             return not_yet(
                 f"o1-schema/{diagnostic}",
                 f"The server accepted a Site with {words}.",
@@ -175,7 +184,7 @@ def _refused(custom: Custom) -> Outcome | None:
 
 def _accepted(custom: Custom, given: Mapping[str, Any], diagnostic: str) -> Object:
     """The spec that comes back for one that must be accepted."""
-    answer = custom.create("unseen", given)
+    answer = custom.create("new", given)
     if answer.status >= 300:
         raise Rejected(
             not_yet(
@@ -195,6 +204,23 @@ def _schema(diagnostic: str, given: Mapping[str, Any], seen: str, field: str, lo
         f"{DEFINITION}, {field}",
         look,
     )
+
+
+def _given(exercise: str, custom: Custom, *judges: Callable[[Custom], Outcome | None]) -> Outcome | None:
+    """What an answer has changed of that part of the definition that the exercise began with."""
+    for judge in judges:
+        try:
+            outcome = judge(custom)
+        except Rejected as rejected:
+            outcome = rejected.outcome
+        if outcome:
+            return not_yet(
+                f"{exercise}/given-changed",
+                f"What was asked for is there, but something that was there before is not. {outcome.observed}",
+                outcome.decided_by,
+                "Which of the lines that the cell began with are different now?",
+            )
+    return None
 
 
 # --- o1-prune
@@ -242,35 +268,42 @@ def prune(probe: Probe) -> Outcome:
 
 def rules(probe: Probe) -> Outcome:
     """o1-rules: creations and updates that the rules must allow and refuse, as dry runs on Sites of our own."""
-    sites(probe, "o1-rules")
+    served = sites(probe, "o1-rules")
     with probe.scratch() as namespace:
-        custom = sites(probe, "o1-rules", namespace=namespace)
-        for given in (
-            {"release": 5, "replicas": 0},
-            {"release": 5},
-            {"release": 5, "replicas": 2, "address": "a.labs.example"},
-            {"release": 5, "replicas": 5, "address": "b.labs.example"},
-        ):
-            _allowed(custom, custom.create("unseen", given), f"the creation of a Site with {told(given)}")
-        for given in (
-            {"release": 5, "replicas": 1, "address": "a.labs.example"},
-            {"release": 5, "replicas": 0, "address": "a.labs.example"},
-            {"release": 5, "address": "a.labs.example"},
-        ):
-            answer = custom.create("unseen", given)
-            _forbidden(custom, answer, "few-replicas", f"A Site with {told(given)} was accepted")
-        plain, known = (
-            {"release": 6, "replicas": 3},
-            {"release": 6, "replicas": 3, "address": "c.labs.example"},
-        )
-        for name, spec in (("plain", plain), ("known", known)):
-            _allowed(
-                custom, custom.create(name, spec, dry=False), f"the creation of a Site with {told(spec)}"
-            )
-        return _updates(custom)
+        custom = replace(served, namespace=namespace)
+        if outcome := _rules(custom) or _given("o1-rules", custom, _fields):
+            return outcome
+    return passed(
+        "Every good creation and update went through, also one that set an address where there was none; the bad were "
+        "refused, each with a sentence for its reader. Fields and defaults are as they were.",
+        f"POST and PATCH to {custom.path()}",
+    )
 
 
-def _updates(custom: Custom) -> Outcome:
+def _rules(custom: Custom) -> Outcome | None:
+    """None where all three rules hold. Errors: Rejected."""
+    for given in (
+        {"release": 5, "replicas": 0},
+        {"release": 5},
+        {"release": 5, "replicas": 2, "address": "a.labs.example"},
+        {"release": 5, "replicas": 5, "address": "b.labs.example"},
+    ):
+        _allowed(custom, custom.create("new", given), f"the creation of a Site with {told(given)}")
+    for given in (
+        {"release": 5, "replicas": 1, "address": "a.labs.example"},
+        {"release": 5, "replicas": 0, "address": "a.labs.example"},
+        {"release": 5, "address": "a.labs.example"},
+    ):
+        answer = custom.create("new", given)
+        _forbidden(custom, answer, "few-replicas", f"A Site with {told(given)} was accepted")
+    plain = {"release": 6, "replicas": 3}
+    for name, spec in (("plain", plain), ("known", {**plain, "address": "c.labs.example"})):
+        _allowed(custom, custom.create(name, spec, dry=False), f"the creation of a Site with {told(spec)}")
+    _updates(custom)
+    return None
+
+
+def _updates(custom: Custom) -> None:
     for name, change in (
         ("plain", {"release": 7}),
         ("plain", {"release": 6, "replicas": 1}),
@@ -289,11 +322,6 @@ def _updates(custom: Custom) -> Outcome:
         ("few-replicas", "plain", {"address": "d.labs.example", "replicas": 1}, "One replica got an address"),
     ):
         _forbidden(custom, custom.patch(name, {"spec": change}), diagnostic, words)
-    return passed(
-        "Every good creation and update went through, also one that set an address where there was none; the bad were "
-        "refused, each with a sentence for its reader.",
-        f"POST and PATCH to {custom.path()}",
-    )
 
 
 def _allowed(custom: Custom, answer: kube.Answer, words: str) -> None:
@@ -350,9 +378,9 @@ def _forbidden(custom: Custom, answer: kube.Answer, diagnostic: str, words: str)
 
 def subresources(probe: Probe) -> Outcome:
     """o1-subresources: a Site of our own gets a status, is scaled and is printed."""
-    sites(probe, "o1-subresources")
+    served = sites(probe, "o1-subresources")
     with probe.scratch() as namespace:
-        custom = sites(probe, "o1-subresources", namespace=namespace)
+        custom = replace(served, namespace=namespace)
         made = custom.create("unseen", {"release": 71, "replicas": 4}, dry=False)
         if made.status >= 300:
             return _sub(
@@ -364,9 +392,11 @@ def subresources(probe: Probe) -> Outcome:
         for judge in (_status, _scale, _columns):
             if outcome := judge(custom):
                 return outcome
+        if outcome := _given("o1-subresources", custom, _fields, _rules):
+            return outcome
     return passed(
         "Status went in by its own door and stayed out by the other; the scale door changed spec.replicas alone; "
-        "the table shows release, wanted and running replicas and the age.",
+        "the table shows release, wanted and running replicas and the age. Fields and rules are as they were.",
         f"{custom.path('unseen')}, /status, /scale and its Table",
     )
 
@@ -393,6 +423,14 @@ def _status(custom: Custom) -> Outcome | None:
             f"A status was accepted and came back without {' and '.join(lost)}.",
             "schema, properties.status",
             "A status is pruned like everything else: the schema must know its fields.",
+        )
+    none_running = custom.patch("unseen", {"status": {"replicas": 0}}, "status")
+    if none_running.status >= 300:
+        return _sub(
+            "status-refused",
+            f"The status of a Site of which nothing runs yet was refused: {refusal(none_running)}",
+            "schema, properties.status.properties.replicas",
+            "What can a controller see, and must be able to report?",
         )
     for name, value in (
         ("observedGeneration", "one"),
@@ -728,8 +766,8 @@ def _reject(diagnostic: str, seen: str, look: str) -> None:
 
 def convert_live(probe: Probe) -> Outcome:
     """o1-convert on the cluster: Sites of our own, written in one version and read in the other."""
-    sites(probe, "o1-convert", "v1alpha1")
-    definition = sites(probe, "o1-convert", "v1").definition() or {}
+    served = sites(probe, "o1-convert", "v1alpha1"), sites(probe, "o1-convert", "v1")
+    definition = served[1].definition() or {}
     strategy = (definition["spec"].get("conversion") or {}).get("strategy")
     if probe.deployed("convert") is None or strategy != "Webhook":
         return not_yet(
@@ -739,8 +777,7 @@ def convert_live(probe: Probe) -> Outcome:
             "Run the cell with `lab.deploy` below the function.",
         )
     with probe.scratch() as namespace:
-        old = sites(probe, "o1-convert", "v1alpha1", namespace)
-        new = sites(probe, "o1-convert", "v1", namespace)
+        old, new = (replace(each, namespace=namespace) for each in served)
         listen = {"host": "live.labs.example", "port": 8443, "aliases": ["www.live.labs.example"]}
         _answered(
             new.create("young", {"release": 3, "replicas": 2, "listen": listen}, dry=False),
