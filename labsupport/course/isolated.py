@@ -23,6 +23,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from labsupport.course import warm
 from labsupport.course.source import FILE, Gathered, Origin, Unportable, gather, importable
 
 CHILD = Path(__file__).with_name("isolated_child.py")
@@ -119,8 +120,9 @@ class Isolated:
         self._functions = {"learner": function} | ({"harness": harness} if harness else {})
         self._carried: dict[str, set[str]] = {room: set() for room in self.rooms}
         self.texts = {room: self._gather(room) for room in self._functions}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | warm.Process | None = None
         self._dump = -1
+        self._slow = False
 
     def call(self, arguments: tuple[Any, ...], limit: float) -> Answer:
         """Call the function with copies of `arguments`; `limit` is in seconds."""
@@ -145,6 +147,8 @@ class Isolated:
         if self._dump >= 0:
             os.close(self._dump)
             self._dump = -1
+        if self._slow:
+            warm.prepare()  # for the next one
 
     def _ask(self, do: str, arguments: tuple[Any, ...], limit: float) -> Answer:
         self.output = ""
@@ -183,7 +187,7 @@ class Isolated:
         os.set_blocking(reader, False)
         self._dump = reader
         try:
-            self._process = subprocess.Popen(
+            self._process = warm.spawn(writer) or subprocess.Popen(
                 [sys.executable, "-I", "-S", str(CHILD), str(writer), *(path for path in sys.path if path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -217,7 +221,9 @@ class Isolated:
             raise
         if frame is None:
             return self._ended(limit, deadline)
-        return self._decode(pickle.loads(frame))
+        answer = pickle.loads(frame)
+        self._slow = self._slow or answer.get("slow", False)
+        return self._decode(answer)
 
     def _read(self, deadline: float) -> bytes | None:
         """One frame, or None if the process ended or the time is over; what is printed meanwhile is kept."""
@@ -289,7 +295,7 @@ class Isolated:
             told = ""
         late = "Timeout" in told or time.monotonic() > deadline
         self.close()  # a status that it has already is not changed by the kill
-        code = process.returncode
+        code = process.wait()  # no wait: it has ended
         lines = [int(number) for number in re.findall(rf'File "{re.escape(FILE)}", line (\d+)', told)]
         if late:
             if not lines and HARNESS in told:
