@@ -138,6 +138,10 @@ def marked(world: World, documents: Iterable[Object]) -> list[Object]:
 
 def _marked(world: World, document: Object) -> Object:
     metadata = document.get("metadata") or {}
+    group = document["apiVersion"].rpartition("/")[0]
+    # Definitions are known by their group, and so are objects of a kind that the same text may define.
+    if document["kind"] in ("CustomResourceDefinition", "APIService") or group.endswith(world.group):
+        return document
     try:
         namespaced = kube.objects.resource(world.api, document["apiVersion"], document["kind"]).namespaced
     except LabsError:
