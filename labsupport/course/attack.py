@@ -20,6 +20,7 @@ MERGE = "application/merge-patch+json"
 POLL = 1.0  # seconds between two looks at the journal; the flock itself is watched
 IDLE = 0.8  # seconds without a change, after which a flock is taken to be left alone
 PACE = 0.1
+FAILURES = 3  # calls in a row that raised, after which no later one is expected to do better
 
 
 @dataclass
@@ -44,8 +45,7 @@ class Attack:
     def resize(self, size: int) -> None:
         """Change what the Flock wants."""
         self._note()
-        path = f"/apis/{self.probe.world.group}/v1/namespaces/{self.probe.namespace}/flocks/{self.name}"
-        self._patch(path, {"spec": {"size": size}})
+        self._patch(self._flock_path, {"spec": {"size": size}})
 
     def kill(self) -> str:
         """Kill the shepherd's Pods without notice; returns their names."""
@@ -56,6 +56,12 @@ class Attack:
             kube.request(self.probe.api, "DELETE", path, body={"gracePeriodSeconds": 0})
         return ", ".join(pods)
 
+    def remove(self) -> None:
+        """Delete the Flock, and what there is of its sheep."""
+        self._delete(self._flock_path)
+        for each in self.sheep():
+            self._delete(f"/api/v1/namespaces/{self.probe.namespace}/configmaps/{each['metadata']['name']}")
+
     def sheep(self) -> list[Object]:
         """The ConfigMaps with the names of this Flock's sheep."""
         found = self.probe.list("v1", "ConfigMap")
@@ -65,6 +71,11 @@ class Attack:
         """The reconciles of this Flock, from the shepherd's journal."""
         records = self.shepherd.records()
         return [each for each in records if each.get("record") == "reconcile" and each["name"] == self.name]
+
+    def raised(self) -> str:
+        """What the shepherd's function raised last, as a sentence; or nothing."""
+        errors = self.shepherd.errors()
+        return f" Your function raised {describe(errors[-1])}." if errors else ""
 
     def begun(self, count: int, seconds: float) -> bool:
         """Wait until `count` sheep are there, at most so many seconds; False if they do not come."""
@@ -97,25 +108,33 @@ class Attack:
             if late or self._rests():
                 wrong = judge(flock, self.probe.list("v1", "ConfigMap"))
                 if wrong is not None:
-                    errors = self.shepherd.errors()
-                    raised = f" Your function raised {describe(errors[-1])}." if errors else ""
                     waited = f"{time.monotonic() - began:.0f} s later"
-                    return Finding(wrong.problem, f"{waited}: {wrong.text}{raised}")
+                    return Finding(wrong.problem, f"{waited}: {wrong.text}{self.raised()}")
         return None
 
-    def restless(self, seconds: float) -> bool:
-        """Whether sheep that are in order are written again and again, for so many seconds."""
+    def unrest(self, seconds: float) -> str:
+        """What keeps the shepherd busy although the flock is in order: "hot-loop" if sheep are written again and again
+        for so many seconds, "raises" if its function fails again and again, or "".
+
+        A shepherd rests once it has looked and written nothing, since no event of its own follows from that; one that
+        sends writes which change nothing, once the sheep stay as they are for a while.
+        """
         deadline = time.monotonic() + self.probe.left(seconds)
         before: dict[str, str] = {}
         since = time.monotonic()
-        while time.monotonic() - since < IDLE:
+        while time.monotonic() < deadline:
+            runs = [each for each in self.runs() if each["at"] > self.mark]
+            if runs and not runs[-1]["writes"] and not runs[-1]["error"]:
+                return ""
+            if len(runs) >= FAILURES and all(each["error"] for each in runs[-FAILURES:]):
+                return "raises"
             now = {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in self.sheep()}
             if now != before:
                 before, since = now, time.monotonic()
-            if time.monotonic() > deadline:
-                return True
+            if time.monotonic() - since > IDLE:
+                return "raises" if runs and runs[-1]["error"] else ""
             time.sleep(PACE)  # what is awaited is that nothing happens, which has no event
-        return False
+        return "hot-loop"
 
     def _until(self, seen: kube.wait.Condition) -> bool:
         target = kube.Target("v1", "ConfigMap", namespace=self.probe.namespace)
@@ -147,6 +166,17 @@ class Attack:
     def _sheep_path(self) -> str:
         return f"/api/v1/namespaces/{self.probe.namespace}/configmaps/{self.name}"
 
+    @property
+    def _flock_path(self) -> str:
+        return f"/apis/{self.probe.world.group}/v1/namespaces/{self.probe.namespace}/flocks/{self.name}"
+
+    def _delete(self, path: str) -> None:
+        try:
+            kube.request(self.probe.api, "DELETE", path, body={"propagationPolicy": "Background"})
+        except kube.Refused as refused:
+            if refused.status != 404:
+                raise
+
     def _patch(self, path: str, change: Object) -> None:
         kube.request(self.probe.api, "PATCH", path, body=change, content_type=MERGE)
 
@@ -162,10 +192,5 @@ def attack(probe: Probe, shepherd: Deployed, **spec: Any) -> Iterator[Attack]:
         kube.apply(probe.api, [flock], namespace=probe.namespace)
         yield made
     finally:
-        kube.delete(probe.api, [flock], namespace=probe.namespace)
-        # The garbage collector may take half a minute to notice a kind that is new.
-        gone = [
-            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": each["metadata"]["name"]}}
-            for each in made.sheep()
-        ]
-        kube.delete(probe.api, gone, namespace=probe.namespace)
+        # Nothing here waits for the garbage collector: it may take half a minute to notice a kind that is new.
+        made.remove()

@@ -25,7 +25,9 @@ class Barn:
     """A ConfigMap with so many kilos of wool, and another writer with a plan: what to do before which write."""
 
     kilos: int
-    plan: list[str]  # "wool": adds some; "door": writes another key; "note": an annotation; "quiet": nothing
+    # "wool": adds some; "door": writes another key; "note": an annotation; "quiet": nothing. "crowd": so many write
+    # that the server, which tries a few times by itself to bring a patch in, answers 409 to a patch as well.
+    plan: list[str]
     refuse: int = 0  # a status with which every write is answered
 
     def __post_init__(self) -> None:
@@ -48,6 +50,9 @@ class Barn:
         if self.refuse:
             return self.refuse
         what = self.plan.pop(0) if self.plan else "quiet"
+        if what == "crowd":
+            self.met += 1
+            return 409
         if what != "quiet":
             self.met += 1
             self.server.change(f"{PLACE}/{NAME}", lambda each: self._other(each, what))
@@ -68,6 +73,7 @@ class Barn:
             "wool": "adds wool",
             "door": "opens the door",
             "note": "leaves a note",
+            "crowd": "comes with a crowd, so that a write is refused for them",
             "quiet": "does nothing",
         }
         told = ", then ".join(words[each] for each in self.plan)
@@ -78,9 +84,11 @@ def barn(seed: int) -> Barn:
     """A situation that nobody has seen: the same one for the same seed; more writers come between for larger ones."""
     chance = random.Random(seed)
     count = min(seed, 1 + seed // 2, 6)
-    return Barn(
-        chance.randint(0, 90), [chance.choice(("wool", "wool", "door", "note")) for _ in range(count)]
-    )
+    kilos = chance.randint(0, 90)
+    plan = [chance.choice(("wool", "wool", "door", "note")) for _ in range(count)]
+    if seed % 4 == 3:
+        plan.insert(chance.randint(0, count), "crowd")
+    return Barn(kilos, plan)
 
 
 def run_barn(function: Callable[..., Any], seed: int) -> Finding | None:

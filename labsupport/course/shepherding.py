@@ -222,7 +222,16 @@ def run_state(function: Callable[..., Any], seed: int) -> Finding | None:
                 "rewrites", f"{about} {name} was as it should be, and was written or made anew all the same."
             )
     count = len(state.server.requests)
-    state.run(function)
+    try:
+        error = state.run(function)
+    except Killed:
+        return Finding("endless-requests", f"{about} In the second run the function asked on for ever.")
+    if error is not None:
+        last = state.server.requests[-1]
+        return Finding(
+            "refused",
+            f"{about} In the second run the server answered {last}, and the function did not expect that.",
+        )
     if again := [each for each in state.server.requests[count:] if each.writes]:
         return Finding(
             "writes-again",

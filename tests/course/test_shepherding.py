@@ -64,4 +64,4 @@ def test_no_wool_is_lost_by_a_loop_around_read_and_replace() -> None:
 
     assert run_barns(add, SEEDS) is None
     plans = {what for seed in SEEDS for what in barn(seed).plan}
-    assert plans == {"wool", "door", "note"}
+    assert plans == {"wool", "door", "note", "crowd"}

@@ -10,7 +10,7 @@ from typing import Any
 
 from labsupport import kube
 from labsupport.course.attack import Attack, attack
-from labsupport.course.deploy import Deployed, describe
+from labsupport.course.deploy import Deployed
 from labsupport.course.exercise import Outcome, Probe, Rejected, not_yet, passed
 from labsupport.course.histories import Report, generated, run_history, summary
 from labsupport.course.interleaving import run_barns
@@ -28,6 +28,7 @@ REVIVE = 25.0  # seconds for a killed controller's Pod to be replaced, and for t
 SIZE = 6  # sheep of the flock in the middle of which a shepherd is killed
 SHEPHERD = "shepherd"
 
+FAILS = "`lab.deploy` returned an object with the shepherd's log and its errors."
 UNIQUE = (
     "A uid is given once and never again. Read it from the Flock that is there now, not from one that was."
 )
@@ -292,7 +293,15 @@ def reconcile_live(probe: Probe) -> Outcome:
         _in_order(flock, "A sheep was deleted, one dyed, and one lost its label")
         flock.resize(2)
         _in_order(flock, "The Flock was made smaller")
-        if flock.restless(CONVERGE):
+        unrest = flock.unrest(CONVERGE)
+        if unrest == "raises":
+            return not_yet(
+                "o2-reconcile/raises",
+                f"The flock is in order, and the shepherd is called again and again, since it fails.{flock.raised()}",
+                "the shepherd's journal",
+                FAILS,
+            )
+        if unrest == "hot-loop":
             return not_yet(
                 "o2-reconcile/hot-loop",
                 "Nothing is left to do, and the sheep are written again and again: each write is an event, and each "
@@ -412,13 +421,11 @@ def resync(probe: Probe) -> Outcome:
     with attack(probe, shepherd, size=SIZE, colour="grey") as flock:
         sheep = f"ConfigMaps of the Flock {flock.name}"
         if not flock.begun(2, CONVERGE):
-            errors = shepherd.errors()
-            raised = f" Your function raised {describe(errors[-1])}." if errors else ""
             return not_yet(
                 "o2-resync/does-nothing",
-                f"A new Flock was made, and it has fewer than two sheep.{raised}",
+                f"A new Flock was made, and it has fewer than two sheep.{flock.raised()}",
                 sheep,
-                "`lab.deploy` returned an object with the shepherd's log and its errors.",
+                FAILS,
             )
         killed = flock.kill()
         done = len(flock.sheep())
@@ -442,6 +449,13 @@ def resync(probe: Probe) -> Outcome:
         flock.steal(3)
         if wrong := flock.trouble(CONVERGE):
             return _broken("o2-resync/missed-while-up", f"A sheep was deleted; {wrong.text}", sheep)
+        if flock.unrest(CONVERGE) == "raises":
+            return not_yet(
+                "o2-resync/raises",
+                f"All sheep are there, and the shepherd is called again and again, since it fails.{flock.raised()}",
+                "the shepherd's journal",
+                FAILS,
+            )
     return passed(
         f"The Pod {killed} was killed half-way, when {done} of {SIZE} sheep were there. Its successor had the flock in "
         f"order {took:.1f} s later, with the sheep that was lost while nobody watched.",

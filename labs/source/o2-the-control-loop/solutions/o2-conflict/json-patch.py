@@ -1,10 +1,12 @@
 """A patch that tests the number it is based on, and touches nothing else."""
 
+import itertools
+
 from kubernetes import client
 
 
 def add_wool(core, namespace, name, kilos):
-    for _ in iter(int, 1):  # for ever
+    for _ in itertools.count():
         barn = core.read_namespaced_config_map(name, namespace)
         before = barn.data["kilos"]
         patch = [
