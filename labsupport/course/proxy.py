@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
@@ -31,6 +32,7 @@ START = 20.0  # seconds for a new Pod to run or to fail
 ARRIVAL = 20.0  # seconds for a changed file to reach Envoy
 AGAIN = 2.0  # seconds after which the kubelet is asked once more
 POLL = 0.05  # seconds; Envoy's counters cannot be watched
+BLINK = 1.5  # seconds for a Pod that is long past its start and not ready: it may have missed one probe
 Json = dict[str, Any]
 
 
@@ -46,7 +48,7 @@ class Running:
 @dataclass(frozen=True)
 class Reply:
     """One answer to one request through the proxy. `pod` and `version` are those of the application, "" if another
-    gave the answer; `reached` is False where nobody listened.
+    gave the answer; `reached` is False where nobody listened; `status` is 0 where somebody did and never answered.
     """
 
     path: str
@@ -62,7 +64,7 @@ class Reply:
         """Who answered."""
         if self.pod:
             return self.pod
-        return "the proxy itself" if self.reached else "nobody"
+        return "the proxy itself" if self.reached and self.status else "nobody"
 
 
 class Proxy:
@@ -177,7 +179,7 @@ class Proxy:
             for _ in range(times):
                 reply = self.send(path, headers, pod=running.pod)
                 said = f"version {reply.version}" if reply.pod else reply.text.strip() or "nothing"
-                rows.append((reply.path, str(reply.status), reply.who, said))
+                rows.append((reply.path, str(reply.status or "-"), reply.who, said))
         extra = ", ".join(f"{name}: {value}" for name, value in (headers or {}).items())
         title = f"Requests through {self.name}" + (f", with {extra}" if extra else "")
         return Table(title, ("Request", "Status", "Answered by", "It said"), rows)
@@ -185,8 +187,13 @@ class Proxy:
     def send(
         self, path: str, headers: Mapping[str, str] | None = None, pod: str = "", timeout: float = 5.0
     ) -> Reply:
-        """Send one request through the proxy's listener."""
-        answer = self._exchange(pod or self.running().pod, LISTENER, path, headers, timeout)
+        """Send one request through the proxy's listener. `timeout` is in seconds; see Reply for one that is held."""
+        try:
+            answer = self._exchange(pod or self.running().pod, LISTENER, path, headers, timeout)
+        except kube.Unreachable:
+            # One that Envoy holds looks the same from here; a cluster that is gone cannot answer this either.
+            kube.get(self.world.api, "v1", "Namespace", self.world.namespace)
+            return Reply(path, 0, "", "", f"no answer within {timeout:g} s", {})
         names = {name.lower(): value for name, value in answer.headers.items()}
         content = answer.body if isinstance(answer.body, dict) else {}
         reached = content.get("kind") != "Status"  # the API server's own words, when nobody listens
@@ -195,7 +202,7 @@ class Proxy:
         return Reply(path, answer.status, pod_name, str(content.get("version", "")), text, names, reached)
 
     def running(self, timeout: float = START) -> Running:
-        """The newest Pod once it serves or has failed, or after `timeout` seconds as it is."""
+        """The newest Pod once it serves or has failed, or as it is at the age of `timeout` seconds or soon."""
         target = kube.Target("v1", "Pod", namespace=self.world.namespace, labels=f"app={self.name}")
         deployment = kube.get(self.world.api, "apps/v1", "Deployment", self.name, self.world.namespace)
         if deployment is None:
@@ -208,6 +215,9 @@ class Proxy:
                 return kube.Seen(False, "its new Pod is not there yet")
             return kube.Seen(_ready(pod) or bool(_ended(pod)), "it is starting")
 
+        pods = kube.list_objects(self.world.api, "v1", "Pod", self.world.namespace, labels=f"app={self.name}")
+        if there := newest(pods, wanted):
+            timeout = max(BLINK, timeout - _age(there))
         try:
             pods = kube.until(self.world.api, target, settled, timeout=timeout)
         except kube.wait.TimedOut as late:
@@ -220,8 +230,10 @@ class Proxy:
             return Running(name, True)
         if _ended(pod):
             return Running(name, False, f"Envoy has ended. Its words:\n{complaint(self.log_text(name))}")
-        waiting = complaint(self.log_text(name)) or "It says nothing in its log."
-        return Running(name, False, f"Envoy runs and is not ready. Its last words:\n{waiting}")
+        words = complaint(self.log_text(name))
+        waiting = f"Its last words:\n{words}" if words else "Its log says nothing."
+        asked = f"the kubelet asks its admin interface for /ready, on port {ADMIN}"
+        return Running(name, False, f"Envoy runs and is not ready ({asked}). {waiting}")
 
     # --- looking into it
 
@@ -346,6 +358,12 @@ def newest(pods: list[kube.objects.Object], digest: str = "") -> kube.objects.Ob
 def _template_digest(deployment: kube.objects.Object) -> str:
     annotations = deployment["spec"]["template"]["metadata"].get("annotations") or {}
     return str(annotations.get(CONFIG, ""))
+
+
+def _age(pod: kube.objects.Object) -> float:
+    """Seconds since a Pod was made, by the clock here; on the course's clusters it is the API server's too."""
+    made = datetime.fromisoformat(str(pod["metadata"]["creationTimestamp"]))
+    return max(0.0, time.time() - made.timestamp())
 
 
 def _ready(pod: kube.objects.Object) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,7 @@ from labsupport.errors import LabsError
 
 Json = dict[str, Any]
 SETTLE = 8.0  # seconds for a Pod that was made anew
+WAIT = 3.0  # seconds for an answer; Envoy gives one within milliseconds, or holds the request for ever
 HEADER = "x-preview"
 
 
@@ -86,7 +89,7 @@ def static(probe: Probe) -> Outcome:
     paths = ["/", *_paths("m2-static", 7)]
     for number, path in enumerate(paths, 1):
         probe.progress(f"request {number} of {len(paths)} through the proxy")
-        reply = proxy.send(path, pod=running.pod)
+        reply = proxy.send(path, pod=running.pod, timeout=WAIT)
         if reply.pod not in pods:
             return _not_web(probe, proxy, running, reply)
         answered[reply.pod] = answered.get(reply.pod, 0) + 1
@@ -116,6 +119,13 @@ def _not_web(probe: Probe, proxy: Proxy, running: Running, reply: Reply) -> Outc
             "Nobody takes connections on the port that the Service proxy leads to.",
             request,
             "`lab.proxy().map()` shows the listener with its address. It was right in the file as it was shipped.",
+        )
+    if not reply.status:
+        return not_yet(
+            "m2-static/held",
+            f"Envoy took the request and did nothing with it: {reply.text}.",
+            request,
+            "Which filter sends a request on? `lab.proxy().map()` does not show filters; the file as shipped had one.",
         )
     if reply.pod:
         return not_yet(
@@ -232,12 +242,14 @@ def match(probe: Probe) -> Outcome:
     for case in cases():
         probe.progress(case.words)
         headers = {HEADER: case.header} if case.header is not None else None
-        reply = proxy.send(case.path, headers, pod=running.pod)
+        reply = proxy.send(case.path, headers, pod=running.pod, timeout=WAIT)
         replies.append((case, reply))
         if not reply.pod:
             return not_yet(
                 "m2-match/no-answer",
-                f"{case.words} was answered by {reply.who} with status {reply.status}: {reply.text.strip()[:120]}",
+                f"{case.words} was answered by {reply.who}"
+                + (f" with status {reply.status}" if reply.status else "")
+                + f": {reply.text.strip()[:120]}",
                 case.words,
                 "`lab.proxy().map()`: is there a route that matches, and has its cluster endpoints?",
             )
@@ -318,6 +330,13 @@ def inputs() -> Iterator[tuple[str, str, list[Json]]]:
         [_slice([yes], 8080), _slice([_endpoint("10.9.0.13", True)], 8080, "web-b")],
     )
     yield "not-ready", "one endpoint that is ready and one that is not", [_slice([yes, no], 8080)]
+    ending = _endpoint("10.9.0.16", False)
+    ending["conditions"] |= {"serving": True, "terminating": True}
+    yield (
+        "not-ready",
+        "an endpoint that is ending and serves the rest of its requests",
+        [_slice([yes, ending], 8080)],
+    )
     yield "unsaid", "an endpoint whose ready is None", [_slice([_endpoint("10.9.0.14", None)], 8080)]
     yield (
         "unsaid",
@@ -509,7 +528,6 @@ def refused(probe: Probe) -> Outcome:
         name.rpartition(".")[2]: value
         for name, value in proxy.counters(r"http\..*\.rds\..*\.update_\w+").items()
     }
-    reply = proxy.send(_paths("m2-refused", 1)[0], pod=running.pod)
     if not counters.get("update_rejected"):
         if counters.get("update_failure"):
             return not_yet(
@@ -524,19 +542,25 @@ def refused(probe: Probe) -> Outcome:
             f"the counter update_rejected of the Pod {running.pod}",
             "`push` says what Envoy made of a file. Not everything that is wrong is rejected.",
         )
-    if reply.headers.get("x-shop") != "open":
-        in_file = "x-shop" in proxy.file("routes")
-        kept = reply.pod or reply.status
-        if not in_file and counters.get("update_rejected"):
-            return _without_header(proxy, counters, kept)
+    if difference := _not_in_force(proxy):
+        return not_yet(
+            "m2-refused/still-rejected",
+            f"The routes file is not what Envoy goes by: {difference}. It serves from memory; its next restart would "
+            "find this file.",
+            "ConfigMap proxy-files, against /config_dump of the running Envoy",
+            "Recovered is when the file and the memory agree again. `push` says what Envoy made of the last one.",
+        )
+    reply = proxy.send(_paths("m2-refused", 1)[0], pod=running.pod, timeout=WAIT)
+    if reply.pod and reply.headers.get("x-shop") != "open":
         return not_yet(
             "m2-refused/no-header",
-            f"The file has the header; the answer to GET {reply.path} has {reply.headers.get('x-shop', 'none')}.",
-            f"GET {reply.path}, the answer's headers, against ConfigMap proxy-files",
-            "Was that file accepted? `lab.proxy().map()` and the counters tell what is in force.",
+            f"A file was rejected, and another is in force ({counters.get('update_success', 0)} in all were); in the "
+            f"answer to GET {reply.path} the header x-shop is {reply.headers.get('x-shop') or 'missing'}.",
+            "a real request's answer, its headers",
+            "`response_headers_to_add` belongs to a virtual host, beside its `domains`.",
         )
     for path, version in (("/next", "2"), ("/next/x", "2"), ("/", "1"), ("/next-week", "1")):
-        reply = proxy.send(path, pod=running.pod)
+        reply = proxy.send(path, pod=running.pod, timeout=WAIT)
         if reply.version != version:
             return not_yet(
                 "m2-refused/wrong-way",
@@ -553,35 +577,40 @@ def refused(probe: Probe) -> Outcome:
     )
 
 
-def _without_header(proxy: Proxy, counters: Mapping[str, int], who: object) -> Outcome:
-    """The header is missing: is the rejected file still there, or one that was accepted and lacks it?"""
+def _not_in_force(proxy: Proxy) -> str:
+    """What stands in the routes file and not in the running Envoy, or the other way round; "" if they agree.
+
+    Envoy's counters do not tell whether the last file was accepted or one before it.
+    """
     try:
-        content = yaml.safe_load(proxy.file("routes"))
-        hosts = content["resources"][0]["virtual_hosts"]
-        written = [(host["domains"], len(host["routes"])) for host in hosts]
-    except (yaml.YAMLError, KeyError, TypeError, IndexError):
-        written = []
-    in_force = len([route for each in proxy.way().route_lists for route in each.routes])
-    if not written or sum(count for _, count in written) != in_force or _contradicts(written):
-        return not_yet(
-            "m2-refused/still-rejected",
-            f"Requests are answered (by {who}), and the file on the disk is still one that Envoy has rejected. "
-            "It serves from memory; its next restart would find no routes.",
-            "ConfigMap proxy-files, against /config_dump of the running Envoy",
-            "Recovered is when the file and the memory agree again.",
-        )
-    return not_yet(
-        "m2-refused/no-header",
-        f"A file was rejected, later ones were accepted ({counters.get('update_success', 0)} in all), and answers have "
-        "no header x-shop.",
-        "a real request's answer, its headers",
-        "`response_headers_to_add` belongs to a virtual host, beside its `domains`.",
-    )
+        written = [texts(each) for each in yaml.safe_load(proxy.file("routes"))["resources"]]
+    except (yaml.YAMLError, KeyError, TypeError):
+        return "the file has no resources"
+    dump = proxy.admin("/config_dump")["configs"]
+    served = [
+        texts(each["route_config"])
+        for section in dump
+        for each in section.get("dynamic_route_configs", [])
+        if "route_config" in each
+    ]
+    in_file, in_force = sum(written, Counter[str]()), sum(served, Counter[str]())
+    if only := sorted(in_file - in_force):
+        return f"{only[0][:60]!r} stands in the file (more often than in what is in force)"
+    if only := sorted(in_force - in_file):
+        return f"{only[0][:60]!r} is in force and does not stand in the file (so often)"
+    return ""
 
 
-def _contradicts(hosts: Sequence[tuple[list[str], int]]) -> bool:
-    domains = [domain for names, _ in hosts for domain in names]
-    return len(set(domains)) < len(domains)
+def texts(config: Any, key: str = "") -> Counter[str]:
+    """The texts in a configuration, each with how often it occurs, but for types, and for what Envoy writes in another
+    way or leaves out: empty ones, names of constants, and durations.
+    """
+    if isinstance(config, dict):
+        return sum((texts(value, name) for name, value in config.items()), Counter[str]())
+    if isinstance(config, list):
+        return sum((texts(value) for value in config), Counter[str]())
+    known = isinstance(config, str) and config and key != "@type"
+    return Counter([config] if known and not re.fullmatch(r"[A-Z_]+|[\d.]+s", config) else [])
 
 
 # --- m2-latency
