@@ -22,7 +22,10 @@ KINDS = {"configmaps": "ConfigMap", "flocks": "Flock"}
 COLOURS = ("white", "black", "brown", "grey")
 MOST = 40  # requests of one reconcile, after which it is taken to go on for ever
 # What can have become of a sheep's place, and how often it does.
-FATES = {"there": 4, "missing": 3, "dyed": 2, "unlabelled": 2, "unowned": 2, "bare": 2}
+FATES = {
+    **{"there": 4, "missing": 3, "dyed": 2, "unlabelled": 2, "unowned": 2, "bare": 2},
+    "uncontrolled": 2,  # its flock owns it, and does not control it
+}
 
 
 @dataclass(frozen=True)
@@ -112,9 +115,9 @@ class State:
         self._asked = self._writes = 0
         self.server = MemoryApi(KINDS, self._before)
         name = chance.choice(("hill", "moor", "lea"))
-        # A new flock first, then small ones in some disorder, then larger ones.
+        # A new flock first, then small ones in some disorder, each fate at least once, then larger and empty ones.
         spec: Object = {
-            "size": 2 if seed == 0 else min(seed, chance.randint(0, 6)),
+            "size": 2 if seed == 0 else min(seed, chance.randint(seed < len(FATES), 6)),
             "colour": chance.choice(COLOURS[1:]),
         }
         self.flock = self._flock(name, spec)
@@ -130,6 +133,8 @@ class State:
         self.fates = []
         for number in range(spec["size"]):
             fate = chance.choices([*FATES], weights=[*FATES.values()])[0] if seed else "missing"
+            if number == 0 and 0 < seed < len(FATES):
+                fate = [*FATES][seed]
             self._put(number, fate)
             if fate != "there":
                 self.fates.append(f"{name}-{number} {fate}")
@@ -152,6 +157,8 @@ class State:
             del sheep["metadata"]["labels"]
         if fate in ("unowned", "bare"):
             del sheep["metadata"]["ownerReferences"]
+        if fate == "uncontrolled":
+            sheep["metadata"]["ownerReferences"] = [_dependent(self.flock)]
         if fate == "bare":
             del sheep["data"]
         self.server.create(SHEEP, sheep)

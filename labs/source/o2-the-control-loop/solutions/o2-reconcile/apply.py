@@ -22,14 +22,12 @@ def differs(wanted, there):
         return not isinstance(there, dict) or any(
             differs(value, there.get(key)) for key, value in wanted.items()
         )
-    if isinstance(wanted, list):
-        return not isinstance(there, list) or len(there) != len(wanted) or any(map(differs, wanted, there))
     return wanted != there
 
 
 def controller_of(each):
     owners = each["metadata"].get("ownerReferences") or []
-    return next((owner["uid"] for owner in owners if owner.get("controller")), "")
+    return next((owner["uid"] for owner in owners if owner.get("controller")), None)
 
 
 def reconcile(core, flock):
