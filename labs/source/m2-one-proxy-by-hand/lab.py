@@ -337,6 +337,17 @@ if "assignment" in globals():
 lab.load("http://proxy/", requests=60, connections=2)
 
 # %% [markdown]
+# Now take the third Pod away again, and tell the proxy:
+
+# %%
+# !labs kubectl -n {lab.namespace} scale deployment web --replicas=2
+# !labs kubectl -n {lab.namespace} rollout status deployment web
+
+# %%
+if "assignment" in globals():
+    print(lab.proxy().push(endpoints=assignment(lab.proxy().slices("web"))))
+
+# %% [markdown]
 # ## When the change is wrong
 #
 # Sooner or later somebody pushes a file that is wrong. Three things can be wrong about it, and Envoy counts them
@@ -370,6 +381,7 @@ resources:
 """
 
 
+right = lab.proxy().file("routes")
 lab.proxy().push(routes=routes("nowhere"))
 
 # %%
@@ -390,6 +402,13 @@ lab.proxy().ask("/a")
 # files, as on the wire, an unknown field may come from a newer version and is passed over, while the same mistake in
 # the static file ends the process. (Envoy notes it in its log, and in the counter `server.dynamic_unknown_fields`.)
 #
+# Now it is your turn. The proxy first gets back the routes that it had, and a restart, which sets its counters to zero:
+
+# %%
+print(lab.proxy().push(routes=right))
+print(lab.proxy().restart())
+
+# %% [markdown]
 # ## Your turn: `m2-refused`
 #
 # Make it happen, and get out of it without an outage. **In the Envoy that runs now: push a routes file that it
