@@ -18,7 +18,7 @@ from labsupport import kube, paths
 from labsupport.cluster import process, versions
 from labsupport.cluster.directory import ClusterDirectory
 from labsupport.cluster.interface import ClusterStatus, UpReport
-from labsupport.cluster.kind import dns, docker, forwards
+from labsupport.cluster.kind import confine, dns, docker, forwards
 from labsupport.console import note, phase
 from labsupport.errors import LabsError
 
@@ -277,6 +277,8 @@ class KindCluster:
         """Wait for the node, apply what changed of the manifests, load the images that are not there, wait for DNS."""
         api = kube.connect(self.kubeconfig)
         nodes = self._nodes(engine)
+        networking = yaml.safe_load(CONFIGURATION.read_text())["networking"]
+        confine.keep_services_inside(engine, nodes, networking["serviceSubnet"])
         with self._phase("Node ready"), phase("Waiting for the node") as progress:
             wait_for_api(api, progress.update)
             wait_for_nodes(api, nodes, progress.update)

@@ -11,7 +11,7 @@ import yaml
 
 from labsupport import kube
 from labsupport.cluster import get
-from labsupport.cluster.kind import backend, docker
+from labsupport.cluster.kind import backend, confine, docker
 from labsupport.errors import LabsError
 
 DOCKER = r"""#!/bin/sh
@@ -22,6 +22,7 @@ ps) cat "$FAKE/ids" ;;
 inspect) cat "$FAKE/inspect" ;;
 network) [ "$2" != inspect ] || [ -e "$FAKE/network" ] ;;
 image) [ -e "$FAKE/image" ] ;;
+exec) [ ! -e "$FAKE/bare" ] || { echo "iptables: not found" >&2; exit 1; } ;;
 manifest) [ -e "$FAKE/registry" ] || { echo "no such host" >&2; exit 1; } ;;
 pull) touch "$FAKE/image" ;;
 esac
@@ -194,3 +195,17 @@ def test_no_registry_means_no_upstream_image_and_says_so(
     assert backend.upstream_image(engine) == ""
     assert "no such host" in capsys.readouterr().err
     assert not [line for line in log(place) if line.startswith("pull")]
+
+
+def test_services_addresses_are_kept_inside_each_node(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = docker.look()
+    assert isinstance(engine, docker.Engine)
+    nodes = [docker.Node(f"id{n}", f"node{n}", "worker", True, 0, "", "") for n in range(2)]
+    confine.keep_services_inside(engine, nodes, "10.96.0.0/16")
+    assert [line for line in log(place) if line.startswith("exec node1 sh -c")]
+    assert capsys.readouterr().err == ""
+    (place / "bare").touch()
+    confine.keep_services_inside(engine, nodes, "10.96.0.0/16")
+    assert "node0: dials to Services that are not there may leave" in capsys.readouterr().err
