@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from labsupport import kube
 from labsupport.course import snapshot
 from labsupport.course import world as worlds
-from labsupport.course.judging import at_rest
 from labsupport.course.manifest import Lab
 from labsupport.course.ownership import expand
 from labsupport.course.running import run_solutions
@@ -38,7 +37,7 @@ def differences(
 
     def reached(exercise: str) -> None:
         progress(f"{exercise}: by the notebook")
-        states[exercise] = at_rest(api)
+        states[exercise] = snapshot.at_rest(api)
 
     run_solutions(lab, cluster, reached)
     found = {}

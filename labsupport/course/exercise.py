@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from labsupport import kube, paths
 from labsupport.course import ladder
 from labsupport.course.manifest import Exercise, Lab
+from labsupport.course.namespaces import SYSTEM
 from labsupport.course.probe import LIMIT, CheckFault, Outcome, Probe, Rejected, not_yet, passed
 from labsupport.course.progress import Progress
 from labsupport.course.verdict import Verdict
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckFault", "Outcome", "Probe", "Rejected", "checks_of", "not_yet", "passed", "run"]
 
-HOME = "labs-system"  # the namespace that the course's base manifests bring to every cluster
 HARD_LIMIT = (
     57.0  # seconds after which a check that does not look at its deadline is ended; the promise is 60
 )
@@ -152,14 +152,14 @@ def _outcome(lab: Lab, exercise: Exercise, connect: Callable[[], ApiClient], pro
 
 def wrong_context(api: ApiClient) -> Outcome | None:
     """A "not yet" if the cluster behind `api` is none that the course made, else None."""
-    found = kube.get(api, "v1", "Namespace", HOME)
+    found = kube.get(api, "v1", "Namespace", SYSTEM)
     if found and (found["metadata"].get("labels") or {}).get(PART_OF) == "course":
         return None
-    seen = f"has a namespace {HOME} that the course did not make" if found else f"has no namespace {HOME}"
+    seen = f"has a namespace {SYSTEM} that the course did not make" if found else f"has no namespace {SYSTEM}"
     return not_yet(
         "wrong-context",
         f"The cluster at {api.configuration.host} {seen}: it is none of the course's, so nothing in it was looked at.",
-        f"Namespace {HOME}, label {PART_OF}",
+        f"Namespace {SYSTEM}, label {PART_OF}",
         "`labs status` names the course's cluster and its kubeconfig. If `LABS_KUBECONFIG` is set, to what?",
     )
 

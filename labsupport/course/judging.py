@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 
 RUN_LIMIT = 120.0  # seconds for an answer cell: as long as a notebook's cell may take in the tests
 CHECK_LIMIT = 60.0  # seconds: the promise to learners
-REST = 10.0  # seconds for a cluster to come to rest before a check: what changes then is the check's doing
-APART = (
-    0.7  # seconds between two looks: longer than a controller's pause between what it sees and what it does
-)
 
 Kind = Literal["pass", "not_yet", "could_not_check", "raised", "undecided"]
 
@@ -170,10 +166,10 @@ class Judge:
                 ran = self._run(answer, scratch / "live.sqlite", api, started.names)
             if ran.error and not answer.may_raise:
                 return Judged("raised", type(ran.error).__name__, str(ran.error))
-            before = at_rest(api) if watched and not self.exercise.breaks else None
+            before = snapshot.at_rest(api) if watched and not self.exercise.breaks else None
             verdict, notes = self._check_twice(ran, lambda: api)
             if before is not None:
-                changes = snapshot.difference_when_settled(api, before, REST)
+                changes = snapshot.difference_when_settled(api, before, snapshot.REST)
                 notes += tuple(f"the check left the cluster changed: {change}" for change in changes)
         finally:
             if elsewhere:
@@ -263,16 +259,3 @@ def _at_most(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
-
-
-def at_rest(api: ApiClient) -> snapshot.Snapshot:
-    """The cluster once looks a while apart show the same and nothing is about to go, or as it is after REST seconds."""
-    deadline = time.monotonic() + REST
-    now = snapshot.take(api)
-    while time.monotonic() < deadline:
-        time.sleep(APART)  # there is no watch for a whole cluster
-        before, now = now, snapshot.take(api)
-        going = any(each.get("beingDeleted") for each in now.values())
-        if not going and not snapshot.difference(before, now):
-            break
-    return now

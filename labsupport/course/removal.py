@@ -5,10 +5,7 @@ all that follows; then the namespaces that are to go are marked, so nothing new 
 then what makes Pods, Pods, the rest, and last custom resource definitions. Then everything is looked for again, until
 nothing is left.
 
-A namespace is not left to the namespace controller, which waits 5 s before it begins (kubernetes/pkg/controller/
-namespace). Here it is seen to be empty, and then released with its `finalize` subresource, as the controller itself
-does. Only while the controller has not begun, though: in the middle of its work it would go on to delete what is in a
-new namespace of the same name. One that was half deleted before is emptied here and left to it.
+How a namespace is ended is told in namespaces.py.
 """
 
 from __future__ import annotations
@@ -21,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labsupport import kube
+from labsupport.course.namespaces import MERGE, Endings, forget_events
 from labsupport.course.ownership import Ownership
 from labsupport.errors import LabsError
 from labsupport.kube.kinds import Kind, kinds, metadata
@@ -34,15 +32,10 @@ LIMIT = 45.0  # seconds in all
 PATIENCE = 1.0  # seconds that a finalizer's owner has; most often it was removed just before
 PATIENCE_OWN = 6.0  # seconds for the finalizers of Kubernetes itself, whose owners do run
 ROUNDS_KEPT = 2  # of deleting, before even the namespace that is to stay is deleted
-CONTROLLER_WAITS = 4.0  # seconds after a namespace's deletion in which its controller has surely not begun
-CONTROLLER_ENDS = (
-    25.0  # seconds for a controller that has begun; it looks 5 s after a change to the namespace
-)
-NUDGE = "labs.example/emptied"  # annotation of a namespace that is being deleted, so that its controller looks again
+CONTROLLER_ENDS = 25.0  # seconds more for namespaces whose controller has begun
 WORKERS = 6  # requests at the same time
 PAGE = 500  # objects of one kind on the whole cluster; where there are more, each namespace is asked
 SHORT = 6  # objects of one lab that are named one by one
-MERGE = "application/merge-patch+json"
 
 _HAZARDS = {
     *("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "APIService"),
@@ -182,7 +175,9 @@ class _Removal:
     deadline: float
     removed: Removed = field(default_factory=Removed)
     refusals: dict[str, kube.Refused] = field(default_factory=dict)
-    deletions: dict[str, float] = field(default_factory=dict)  # namespaces deleted here, and when (monotonic)
+
+    def __post_init__(self) -> None:
+        self.endings = Endings(self.api, self.progress, self._note_finalizers)
 
     def run(self) -> Removed:
         self.disarm()
@@ -209,9 +204,10 @@ class _Removal:
             survey = self.survey()
             rounds += 1
         self.deadline = max(self.deadline, time.monotonic() + CONTROLLER_ENDS)
-        self.each(self._release, doomed)
+        self.endings.prepare(doomed)
+        self.each(lambda name: self.endings.release(name, self.deadline), doomed)
         if self.keep in survey.namespaces and self.keep not in doomed:
-            self._forget_events(self.keep)
+            forget_events(self.api, self.keep)
         for name in survey.strangers:
             self.removed.notes.append(
                 f"The namespace {name} is named like one of a lab, but the course did not make it: it was left alone."
@@ -432,51 +428,10 @@ class _Removal:
     # --- namespaces
 
     def _delete_namespace(self, name: str) -> None:
-        self.deletions[name] = time.monotonic()
         try:
-            kube.request(self.api, "DELETE", f"/api/v1/namespaces/{name}")
+            self.endings.delete(name)
         except kube.Refused as error:
-            if error.status not in (404, 409):
-                self.refusals[name] = error
-
-    def _release(self, name: str) -> None:
-        """Let an empty namespace that is being deleted go. Where that is not permitted, or would come too late, its
-        controller does it.
-        """
-        self._forget_events(name)
-        place = kube.get(self.api, "v1", "Namespace", name)
-        if place is None:
-            return
-        path = f"/api/v1/namespaces/{name}"
-        try:
-            if finalizers := place["metadata"].get("finalizers"):
-                patch = {"metadata": {"finalizers": None}}
-                place = kube.request(self.api, "PATCH", path, body=patch, content_type=MERGE)
-                self._note_finalizers(f"Namespace {name}", finalizers)
-            if time.monotonic() - self.deletions.get(name, float("-inf")) > CONTROLLER_WAITS:
-                self._await_controller(name, path)
-            place["spec"] = {"finalizers": []}
-            place["metadata"].pop("resourceVersion", None)
-            kube.request(self.api, "PUT", f"{path}/finalize", body=place)
-        except kube.Refused as error:
-            if error.status not in (403, 404, 409):
-                raise
-        left = max(1.0, self.deadline - time.monotonic())
-        target = kube.Target("v1", "Namespace", name)
-        kube.until(self.api, target, kube.wait.gone, timeout=left, progress=self.progress)
-
-    def _await_controller(self, name: str, path: str) -> None:
-        """Let the controller end its work. It may wait for up to 16 s more; a change brings it to look in 5."""
-        self.progress(f"waiting for the end of the namespace {name}, which was half deleted")
-        patch = {"metadata": {"annotations": {NUDGE: "true"}}}
-        kube.request(self.api, "PATCH", path, body=patch, content_type=MERGE)
-        target = kube.Target("v1", "Namespace", name)
-        with suppress(TimedOut):
-            kube.until(self.api, target, kube.wait.gone, timeout=CONTROLLER_ENDS)
-
-    def _forget_events(self, namespace: str) -> None:
-        """Events of earlier objects would be evidence of things that are not there any more."""
-        kube.request(self.api, "DELETE", f"/api/v1/namespaces/{namespace}/events")
+            self.refusals[name] = error
 
     # --- the rest
 

@@ -18,6 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labsupport import kube
+from labsupport.course.namespaces import ENDED
 from labsupport.kube.kinds import Kind, kinds
 from labsupport.kube.objects import Object
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 WORKERS = 4  # requests at the same time
 PAUSE = 0.3  # seconds between two looks at a whole cluster, for which there is no watch
+APART = (
+    0.7  # seconds between two looks that tell rest: a controller pauses less between what it sees and does
+)
+REST = 10.0  # seconds for a cluster to come to rest
 SHOWN = 60  # characters of a value in a difference
 
 
@@ -56,6 +61,7 @@ ALLOWED = (
     Allowed("*", "status ** *Time", "a time"),
     Allowed("*", "status ** *At", "a time"),
     Allowed("*", "** caBundle", "a certificate, made anew each time"),
+    Allowed("Namespace", f"metadata annotations {ENDED}*", "the course's own: when namespaces were ended"),
     Allowed("Node", "status", "the machine's report of itself: heartbeats, memory, images"),
     Allowed("CSINode", "", "written with the node's heartbeat"),
     Allowed("Pod", "spec nodeName", "the scheduler's choice among equals"),
@@ -122,6 +128,22 @@ def _items(api: ApiClient, kind: Kind) -> list[Object]:
             return []  # no longer served since it was discovered
         raise
     return [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in items]
+
+
+def at_rest(api: ApiClient) -> Snapshot:
+    """The cluster once looks APART show the same and nothing is about to go, or as it is after REST seconds.
+
+    For a state to compare with later: one taken in the middle of a change would never be met again.
+    """
+    deadline = time.monotonic() + REST
+    now = take(api)
+    while time.monotonic() < deadline:
+        time.sleep(APART)
+        before, now = now, take(api)
+        going = any(each.get("beingDeleted") for each in now.values())
+        if not going and not difference(before, now):
+            break
+    return now
 
 
 def normalised(objects: list[Object]) -> Snapshot:

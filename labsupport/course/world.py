@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
 from labsupport.course.manifest import Lab
+from labsupport.course.namespaces import MERGE, SYSTEM
 from labsupport.course.ownership import (
     GROUP_DOMAIN,
     LAB,
@@ -27,7 +28,7 @@ from labsupport.course.ownership import (
     namespace_of,
     ownership,
 )
-from labsupport.course.removal import MERGE, Removed, remove
+from labsupport.course.removal import Removed, remove
 from labsupport.course.views import Note
 from labsupport.errors import LabsError
 from labsupport.kube.objects import Object
@@ -60,7 +61,6 @@ __all__ = [
     "started_note",
 ]
 
-SYSTEM = "labs-system"  # in each cluster that `labs up` has prepared (clusters/manifests/base)
 STARTED = "labs.example/start"  # annotation of a lab's namespace: its start was reached, and which
 GONE_TIMEOUT = 45.0  # seconds for a namespace that is being deleted
 READY_TIMEOUT = 60.0  # seconds

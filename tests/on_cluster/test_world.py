@@ -18,7 +18,7 @@ from labsupport.course.context import Context
 from labsupport.course.manifest import Lab, labs
 from labsupport.course.progress import Progress
 from labsupport.course.removal import remove
-from labsupport.course.snapshot import Snapshot, difference, difference_when_settled, take
+from labsupport.course.snapshot import Snapshot, at_rest, difference, difference_when_settled, take
 from labsupport.course.source import run_cell
 from labsupport.course.tour import pairs
 from labsupport.course.world import STARTED, World, apply_and_wait, empty, ensure_namespace, is_started, start
@@ -56,10 +56,7 @@ def test_each_lab_starts_alike_whatever_was_before(api: ApiClient, chosen: Seque
     first: dict[str, Snapshot] = {}
     for lab in chosen:
         start(World(api, lab))
-        first[lab.id] = take(api)
-        # The state to compare with must itself be at rest.
-        while difference_when_settled(api, first[lab.id], 1.0):
-            first[lab.id] = take(api)
+        first[lab.id] = at_rest(api)
     done: list[str] = []
 
     def disturb(world: World) -> None:
@@ -86,7 +83,7 @@ def test_a_checkpoint_is_the_state_after_the_earlier_solutions(api: ApiClient, c
     apply_and_wait(world, ONE.exercise("w1-last").needs)
     mark = {"metadata": {"annotations": {STARTED: "w1-last"}}}
     kube.request(api, "PATCH", "/api/v1/namespaces/lab-w1", body=mark, content_type=disorder.MERGE)
-    by_hand = take(api)
+    by_hand = at_rest(api)
     start(world, "w1-last")
     assert difference_when_settled(api, by_hand, SETTLE) == []
     start(world)
@@ -135,7 +132,7 @@ def test_a_start_says_what_it_removed(
 
 def test_what_an_exercise_put_elsewhere_is_found_again(api: ApiClient, context: Context) -> None:
     start(World(api, ONE))
-    before = take(api)
+    before = at_rest(api)
     context.apply("{apiVersion: v1, kind: ConfigMap, metadata: {name: stray, namespace: default}}")
     context.apply('{apiVersion: v1, kind: Namespace, metadata: {name: "{name:extra}"}}')
     context.apply(
@@ -151,7 +148,7 @@ def test_emptying_one_namespace_leaves_the_others(api: ApiClient) -> None:
     start(world)
     ensure_namespace(world, world.name("elsewhere"))
     kube.apply(api, [disorder.config_map("stray")], namespace=world.name("elsewhere"))
-    before = take(api)
+    before = at_rest(api)
     assert empty(world, world.name("elsewhere")) == ["ConfigMap stray"]
     assert difference_when_settled(api, before, 5) == ["gone: ConfigMap stray in lab-w1-elsewhere"]
 
@@ -248,7 +245,7 @@ def test_a_namespace_that_the_course_did_not_make_is_refused(api: ApiClient) -> 
     start(World(api, TWO))
     place = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "lab-w1"}}
     kube.apply(api, [place])
-    before = take(api)
+    before = at_rest(api)
     try:
         with pytest.raises(LabsError, match="the course did not make it"):
             start(World(api, ONE))
@@ -259,13 +256,13 @@ def test_a_namespace_that_the_course_did_not_make_is_refused(api: ApiClient) -> 
 
 def test_two_learners_do_not_meet(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     start(World(api, TWO))
-    before = {key: each for key, each in take(api).items() if "lab-w2" in str(tuple(key))}
+    before = {key: each for key, each in at_rest(api).items() if "lab-w2" in str(tuple(key))}
     with monkeypatch.context() as patch:
         patch.setenv("LABS_LEARNER", "bob")
         world = World(api, TWO)
         assert (world.namespace, world.group) == ("bob-lab-w2", "bob-lab-w2.labs.example")
         start(world)
-        both = take(api)
+        both = at_rest(api)
         start(world)
         patch.delenv("LABS_LEARNER")
         bobs = {key for key in both if "bob-lab-w2" in str(tuple(key))}

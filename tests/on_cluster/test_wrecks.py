@@ -20,7 +20,7 @@ from labsupport.cluster import get
 from labsupport.cluster.interface import Cluster
 from labsupport.course import ownership
 from labsupport.course.removal import remove
-from labsupport.course.snapshot import Snapshot, difference_when_settled, take
+from labsupport.course.snapshot import Snapshot, at_rest, difference_when_settled
 from labsupport.course.world import World, ensure_namespace, is_started, start
 from labsupport.errors import LabsError
 
@@ -50,9 +50,7 @@ def api(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiClient
 def wanted(api: ApiClient) -> Snapshot:
     """The state of the cluster after a start of the first lab from nothing; the second lab is open then."""
     start(World(api, ONE))
-    found = take(api)
-    while difference_when_settled(api, found, 1.0):
-        found = take(api)
+    found = at_rest(api)
     start(World(api, TWO))
     return found
 
@@ -324,7 +322,7 @@ def test_a_cluster_that_is_not_the_courses_is_refused(
         api = kube.connect(other.kubeconfig)
         start(World(api, ONE))  # as if it had been one; so there would be much to remove
         kube.delete(api, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "labs-system"}}])
-        before = take(api)
+        before = at_rest(api)
         with pytest.raises(LabsError, match="is not one of the course") as refusal:
             start(World(api, ONE))
         assert api.configuration.host in str(refusal.value)
