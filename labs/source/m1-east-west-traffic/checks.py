@@ -544,7 +544,7 @@ def outside(probe: Probe) -> Outcome:
             "Services with a nodePort; map service-nodeports in the table kube-proxy",
             "Which type gives a Service an address inside the cluster only?",
         )
-    _followed(probe)
+    _await_rules(probe, _followed(probe))
     node = kube.list_objects(probe.api, "v1", "Node")[0]
     address = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
     seen = _until_ok(probe, f"http://{address}:{door}/buy/tea")
@@ -574,15 +574,24 @@ def outside(probe: Probe) -> Outcome:
     )
 
 
-def _followed(probe: Probe) -> None:
-    """Errors: Rejected unless both Services follow their Pods. Without a selector the old EndpointSlices stay for a
-    while, and a door that leads to them looks good until the next Pod comes.
+def _followed(probe: Probe) -> list[tuple[Object, list[Object]]]:
+    """The two Services with the Pods that each selects.
+
+    Errors: Rejected unless both follow their Pods. Without a selector the old EndpointSlices stay for a while, and a
+    door that leads to them looks good until the next Pod comes.
     """
-    pods = [each["metadata"].get("labels") or {} for each in probe.list("v1", "Pod")]
+    pods = probe.list("v1", "Pod")
+    followed = []
     for name in ("web", "inventory"):
         service = probe.get("v1", "Service", name) or {}
         selector = (service.get("spec") or {}).get("selector") or {}
-        if selector and any(selector.items() <= labels.items() for labels in pods):
+        selected = [
+            pod
+            for pod in pods
+            if selector and selector.items() <= (pod["metadata"].get("labels") or {}).items()
+        ]
+        if selected:
+            followed.append((service, selected))
             continue
         if not service:
             what = f"There is no Service {name} any more, and callers inside need it."
@@ -598,6 +607,55 @@ def _followed(probe: Probe) -> None:
                 f"`labs kubectl -n {probe.namespace} get pods --show-labels`; what did the Service say of them before?",
             )
         )
+    return followed
+
+
+def _await_rules(probe: Probe, followed: Sequence[tuple[Object, list[Object]]]) -> None:
+    """Wait a few seconds for kube-proxy's rules to say what the Services do: rules of before would answer too.
+
+    Packet rules cannot be watched, so they are read again. Where they never agree, or cannot be read, requests decide.
+    """
+    deadline = time.monotonic() + probe.left(rules.SETTLE)
+    while time.monotonic() < deadline:
+        try:
+            ways = rules.read(probe.api, probe.namespace)
+        except kube.Unreachable:
+            raise
+        except LabsError:
+            return
+        if all(_as_declared(service, pods, rules.ways_of(service, ways)) for service, pods in followed):
+            return
+        probe.progress("kube-proxy has not followed yet")
+        time.sleep(0.1)
+
+
+def _as_declared(service: Object, pods: Sequence[Object], ways: Sequence[rules.Way]) -> bool:
+    """Whether the ways in are the Service's ports and node ports, and lead to the ports of its ready Pods."""
+    spec = service["spec"]  # of an ExternalName it has neither address nor, perhaps, ports
+    entries, ends = set(), set()
+    for port in spec.get("ports") or []:
+        entries.add((spec.get("clusterIP", ""), port["port"]))
+        if port.get("nodePort"):
+            entries.add(("", port["nodePort"]))
+        for pod in pods:
+            if number := _port_of(pod, port.get("targetPort", port["port"])):
+                ends.add((pod["status"]["podIP"], number))
+    return entries == {(way.address, way.port) for way in ways} and ends == {
+        (target.address, target.port) for way in ways for target in way.targets
+    }
+
+
+def _port_of(pod: Object, target: int | str) -> int:
+    """The number of a Pod's port that a Service's targetPort means; 0 if there is none, or the Pod is not ready."""
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    if pod["metadata"].get("deletionTimestamp") or not any(
+        each["type"] == "Ready" and each["status"] == "True" for each in conditions
+    ):
+        return 0
+    if isinstance(target, int):
+        return target
+    ports = [port for container in pod["spec"]["containers"] for port in container.get("ports") or []]
+    return next((port["containerPort"] for port in ports if port.get("name") == target), 0)
 
 
 def _no_door(probe: Probe) -> Outcome:
@@ -634,8 +692,8 @@ def _no_door(probe: Probe) -> Outcome:
 
 
 def _until_ok(probe: Probe, url: str) -> traffic.Load:
-    """The last of a few tries: kube-proxy needs a moment to follow a changed Service."""
-    deadline = time.monotonic() + probe.left(3.0)
+    """The last of a few tries: a Service that was made anew has an address that callers learn with a delay."""
+    deadline = time.monotonic() + probe.left(2.0)
     while True:
         seen = _load(probe, url, requests=1, timeout=2)
         if seen.ok or time.monotonic() > deadline:
