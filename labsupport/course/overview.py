@@ -81,7 +81,7 @@ class Overview:
         lines = [f"Your progress: {self.words}", *([self.trouble] if self.trouble else [])]
         for lab, lab_rows in zip(self.labs, rows, strict=True):
             done = _BAR * lab.solved // len(lab.records) if lab.records else 0
-            lines.append(f"[{'#' * done}{'.' * (_BAR - done)}] {lab.lab.id} {lab.lab.title}: {lab.words}")
+            lines.append(f"[{'#' * done}{'.' * (_BAR - done)}] {lab.lab.id.upper()} {lab.lab.title}: {lab.words}")
             for row in lab_rows:
                 cells_in_line = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
                 lines.append("    " + "  ".join(cells_in_line).rstrip())
@@ -187,7 +187,7 @@ def _lab_html(lab: LabOverview) -> str:
     unfolded = " open" if lab.begun and lab.solved < len(lab.records) else ""
     return (
         f'<details{unfolded} style="margin:6px 0"><summary style="cursor:pointer;padding:2px 0">{bar}'
-        f"<strong>{escape(lab.lab.id)} {escape(lab.lab.title)}</strong>: {escape(lab.words)}</summary>"
+        f"<strong>{escape(lab.lab.id.upper())} {escape(lab.lab.title)}</strong>: {escape(lab.words)}</summary>"
         f'<table style="border-collapse:collapse;margin:4px 0 4px 18px;font-size:0.95em;color:{theme.TEXT}"><thead><tr>'
         f"{head}</tr></thead><tbody>{body}</tbody></table></details>"
     )

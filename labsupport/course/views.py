@@ -71,6 +71,7 @@ class Table:
         )
         return (
             f'<table style="border-collapse:collapse;line-height:1.45;color:{theme.TEXT}">'
-            f'<caption style="text-align:left;font-weight:600;padding:4px 0">{escape(self.title)}</caption>'
+            '<caption style="text-align:left;font-weight:600;padding:4px 0;white-space:nowrap">'
+            f"{escape(self.title)}</caption>"
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )

@@ -36,6 +36,17 @@ IDLE = (
     " && window.jupyterapp.shell.currentWidget.content?.model?.cells.length > 2"
 )
 CELLS = f"() => ({WIDGET})().content.model.toJSON().cells"
+# JupyterLab draws cells only once they are near, which moves those below.
+SHOW = """async (place) => {
+    let before = NaN;
+    for (let still = 0, frames = 0; still < 12 && frames < 300; frames++) {
+        place.scrollIntoView({ block: "center" });
+        await new Promise(requestAnimationFrame);
+        const now = place.getBoundingClientRect().top;
+        still = now === before ? still + 1 : 0;
+        before = now;
+    }
+}"""
 COMMAND = "(name) => window.jupyterapp.commands.execute(name)"
 
 
@@ -89,7 +100,7 @@ class LabPage:
         """A picture for people: of the page at `place`."""
         SHOTS.mkdir(exist_ok=True)
         if place is not None:
-            place.scroll_into_view_if_needed()
+            place.evaluate(SHOW)
         self.page.screenshot(path=SHOTS / f"{name}-{self.theme}.png")
 
     def scan(self) -> None:
