@@ -79,15 +79,16 @@ class Deployed:
 
     def stop(self) -> Note:
         """Remove it: all that the host's manifest made, and the ConfigMaps."""
-        documents, parts = _documents(self.world, self.name, self.host, "", self._settings(), lenient=True)
+        # The settings may say which object a part of it belongs to.
+        documents, parts = _documents(self.world, self.name, self.host, "", self.settings(), lenient=True)
         serving.give_back(self.world, self.name, parts)
         kube.delete(self.world.api, documents, namespace=self.world.namespace)
         gone = [f"{each['kind']} {each['metadata']['name']}" for each in documents]
         gone += _sweep(self.world, self.name, keep="")
         return Note(f"Removed: {', '.join(gone)}.")
 
-    def _settings(self) -> Mapping[str, Any]:
-        """Those that it was deployed with: they may say which object a part of it belongs to."""
+    def settings(self) -> Mapping[str, Any]:
+        """Those that it was deployed with."""
         label = f"{DEPLOYED}={self.name},{SOURCE}={self.digest}"
         maps = kube.list_objects(self.world.api, "v1", "ConfigMap", self.world.namespace, labels=label)
         return json.loads(maps[0]["data"]["settings.json"]) if maps else {}

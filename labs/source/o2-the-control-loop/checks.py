@@ -25,7 +25,8 @@ STATES = range(16)
 SITUATIONS = range(14)
 CONVERGE = 8.0  # seconds for a controller to bring a flock into order; it takes less than one
 REVIVE = 25.0  # seconds for a killed controller's Pod to be replaced, and for the new one to work
-SIZE = 6  # sheep of the flock in the middle of which a shepherd is killed
+SLOW = 10.0  # writes a second: a shepherd that is faster cannot be killed half-way
+SIZE = 8  # sheep of the flock in the middle of which a shepherd is killed
 SHEPHERD = "shepherd"
 
 FAILS = "`lab.deploy` returned an object with the shepherd's log and its errors."
@@ -113,7 +114,7 @@ def level(probe: Probe) -> Outcome:
             count = len(probe.list("v1", "ConfigMap", labels=f"flock={name}"))
             seen.append(f"{name}-triggered: {count} sheep, {flock['spec']['size']} wanted")
     if not seen:
-        text = f"You predicted {probe.prediction}. Nothing has been run yet: the next cells do it."
+        text = f"You predicted {probe.prediction}. The two flocks are not here: the next cells make them."
         return passed(text, "the prediction for o2-level")
     return passed(
         f"You predicted {probe.prediction}. In your namespace: {'; '.join(seen)}.",
@@ -413,11 +414,21 @@ RESYNC_LOOK = {
         "It was called, and looked at what? Every condition under which it returns early is a promise."
     ),
 }
+TOO_FAST = "Deploy it under the name of the shepherd above, and as slow as that one was."
 
 
 def resync(probe: Probe) -> Outcome:
     """o2-resync: the shepherd's Pod is killed half-way through a flock of the check's own, and sheep are lost."""
     shepherd = _deployed(probe)
+    pace = shepherd.settings().get("writes_per_second")
+    if not isinstance(pace, int | float) or not 0 < pace <= SLOW:
+        return not_yet(
+            "o2-resync/too-fast",
+            f"Nothing slows the shepherd down enough: it would be done with {SIZE} sheep before its Pod could be "
+            "killed in the middle of the work.",
+            f"the settings with which {SHEPHERD} was deployed",
+            TOO_FAST,
+        )
     with attack(probe, shepherd, size=SIZE, colour="grey") as flock:
         sheep = f"ConfigMaps of the Flock {flock.name}"
         if not flock.begun(2, CONVERGE):
@@ -434,7 +445,7 @@ def resync(probe: Probe) -> Outcome:
                 "o2-resync/too-fast",
                 f"All {SIZE} sheep were there before the Pod could be killed in the middle of its work.",
                 sheep,
-                "Deploy it with `writes_per_second=5`, as the shepherd above was.",
+                TOO_FAST,
             )
         flock.steal(0)
         began = time.monotonic()

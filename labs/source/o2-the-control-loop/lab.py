@@ -41,12 +41,13 @@ print([each["metadata"]["name"] for each in answer["items"]], "at version", vers
 
 # %% [markdown]
 # Now some things happen while you look the other way: a second flock is made, `meadow` grows, the second one goes
-# again.
+# again, and `meadow` shrinks to what it was.
 
 # %%
 loop.want(lab, "hill", size=2)
 loop.want(lab, "meadow", size=5)
 loop.clear(lab, "hill")
+loop.want(lab, "meadow", size=3)
 
 # %% [markdown]
 # The second request is a **watch**: the same path, and "tell me what happened after version so-and-so, and go on".
@@ -257,6 +258,7 @@ lab.check("o2-level")
 # whatever refers to owners none of which exists is deleted. That rule is level-triggered too. Watch it:
 
 # %%
+loop.clear(lab, "edge")
 loop.show_owner(lab, "level")
 
 # %%
@@ -375,7 +377,6 @@ lab.check("o2-reconcile")
 # takes them. That is thirty events, and thirty more for the sheep. How often is your function called?
 
 # %%
-loop.clear(lab, "edge", "level")
 with journal.recorded(lab) as records:
     for size in range(1, 31):
         loop.want(lab, "hill", size=size)
@@ -395,7 +396,9 @@ journal.cost(records)
 # the other two rows are the parts of it that the shepherd's own journal knows.
 
 # %%
-journal.reactions(lab, "hill", count=20).picture()
+reactions = journal.reactions(lab, "hill", count=20)
+loop.clear(lab, "hill")
+reactions.picture()
 
 # %% [markdown]
 # Look at the spread, not only at the middle: that is what somebody who waits for your operator gets to feel. The
@@ -486,9 +489,9 @@ def by_the_book(core, flock):
             core.create_namespaced_config_map(meta["namespace"], sheep)
 
 
-loop.clear(lab, "hill", "meadow")
 lab.apply(lab.read("start/book.yaml"))
-lab.deploy(by_the_book, name="shepherd", writes_per_second=5)
+bookkeeper = lab.deploy(by_the_book, name="shepherd", writes_per_second=5)
+bookkeeper
 
 # %% [markdown]
 # Now a flock of eight is wanted, and when three sheep are there, the Pod is killed, without notice. Not a contrived
@@ -513,9 +516,20 @@ journal.story(records, "The successor, after the kill")
 # will be content for ever. The book says "done", and it was written when the work *began*. (Written at the end it
 # would be wrong in another way. Think of the wolf.)
 #
+# That is enough of it. The bookkeeper, its flock and what is in the book are put away, and your own shepherd works
+# again until there is a better one:
+
+# %%
+bookkeeper.stop()
+loop.clear(lab, "moor")
+loop.steal(lab, "book")
+lab.apply(lab.read("start/book.yaml"))
+lab.deploy(reconcile, name="shepherd")
+
+# %% [markdown]
 # ## Your turn: `o2-resync`
 #
-# **Mend this shepherd so that it survives a kill at any moment**: whatever was half done gets done, and what happened
+# **Mend `by_the_book` so that it survives a kill at any moment**: whatever was half done gets done, and what happened
 # while it was dead or busy is put right. The check breaks things: it makes a Flock of its own, kills your shepherd's
 # Pod in the middle of the work, takes a sheep while nobody watches, and takes another one later.
 #
