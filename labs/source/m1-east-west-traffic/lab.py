@@ -192,6 +192,65 @@ stream.result()
 # of the type `nat` about the first packet of a connection only. To share out *requests*, someone must read them.
 # Nobody in this picture does.
 #
+# ## `m1-outside`: north and south
+#
+# All calls so far began inside. Customers are not in the cluster: their calls come from **north** and go **south**.
+# `web` has no door for them. Instead somebody gave one to `inventory`, for an afternoon.
+
+# %%
+lab.apply(lab.read("start/outside.yaml"))
+
+# %%
+lab.rules("inventory", outside=True)
+
+# %% [markdown]
+# A port on each node (`service-nodeports` is its map) that leads into the chain you know. **Give `web` such a door,
+# and close that of `inventory`.** Inside, everything stays as it is.
+
+# %% exercise="m1-outside"
+lab.apply("""
+### BEGIN SOLUTION: # YOUR YAML HERE
+apiVersion: v1
+kind: Service
+metadata:
+  name: web
+spec:
+  type: NodePort
+  selector:
+    app: web
+  ports:
+    - name: http
+      port: 80
+      targetPort: http
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: inventory
+spec:
+  type: ClusterIP
+  selector:
+    app: inventory
+  ports:
+    - name: http
+      port: 80
+      targetPort: http
+### END SOLUTION
+""")
+
+# %%
+lab.check("m1-outside")
+
+# %%
+lab.rules("web", outside=True)
+
+# %% [markdown]
+# The last steps are the same in both directions of the compass, and what comes before them is not. From the north
+# come strangers, with public names, public certificates, and habits that need a limit: the work of ingress
+# controllers, gateways and API gateways. Between east and west both ends are yours, both can have an identity, and
+# both can have a proxy: the work of a mesh. Lab M10 puts one next to the other. The rest of this lab goes from east to
+# west.
+#
 # ## `m1-retry`: payments has a bad day
 #
 # Of each four requests to `payments` one is now refused with 503, one is carried out and **never answered**, two
@@ -278,10 +337,8 @@ print(rehearse(call, Call("GET", "/stock/tea"), "silent"))
 # When you like what you see, it goes to the cluster: the shop's own `orders` steps aside, and a Pod with your
 # function takes its place behind the same Service.
 
-# %%
-lab.apply(lab.read("start/aside.yaml"))
-
 # %% exercise="m1-retry"
+lab.apply(lab.read("start/aside.yaml"))
 lab.deploy(call, host="caller", name="caller")
 
 # %%
@@ -443,72 +500,14 @@ Table(
 # for all languages. That program is a proxy, you will set one up by hand in lab M2; many of them with something
 # that tells them what to do are a **service mesh**.
 #
-# ## `m1-outside`: north and south
-#
-# One kind of traffic is left. Customers are not in the cluster: their calls come from **north** and go **south**.
-# `web` has no door for them. Instead somebody gave one to `inventory`, for an afternoon.
-
-# %%
-lab.apply(lab.read("start/outside.yaml"))
-
-# %%
-lab.rules("inventory", outside=True)
-
-# %% [markdown]
-# A port on each node (`service-nodeports` is its map) that leads into the chain you know. **Give `web` such a door,
-# and close that of `inventory`.** Inside, everything stays as it is.
-
-# %% exercise="m1-outside"
-lab.apply("""
-### BEGIN SOLUTION: # YOUR YAML HERE
-apiVersion: v1
-kind: Service
-metadata:
-  name: web
-spec:
-  type: NodePort
-  selector:
-    app: web
-  ports:
-    - name: http
-      port: 80
-      targetPort: http
----
-apiVersion: v1
-kind: Service
-metadata:
-  name: inventory
-spec:
-  type: ClusterIP
-  selector:
-    app: inventory
-  ports:
-    - name: http
-      port: 80
-      targetPort: http
-### END SOLUTION
-""")
-
-# %%
-lab.check("m1-outside")
-
-# %%
-lab.rules("web", outside=True)
-
-# %% [markdown]
-# The last steps are the same in both directions of the compass, and what comes before them is not. From the north
-# come strangers, with public names, public certificates, and habits that need a limit: the work of ingress
-# controllers, gateways and API gateways. Between east and west both ends are yours, both can have an identity, and
-# both can have a proxy: the work of a mesh. Lab M10 puts one next to the other.
-#
 # ## What you can now explain
 #
 # - A ClusterIP is an entry in a map of packet rules. kube-proxy writes it from EndpointSlices and never sees a
 #   packet.
 # - The lot falls once for each connection: kept connections pin requests to Pods, and new Pods wait for new
 #   connections.
+# - North-south traffic has a door and a guard of its own.
 # - A retry needs a limit, a wait with chance in it, a deadline, and the knowledge that a second time does no harm.
 # - TLS is worth as much as the check of authority *and* name, and its cost lies in handshakes and in certificates.
 # - Doing this in each service costs lines, places, and languages. Moving it into a proxy beside each is the idea of
 #   a mesh.
-# - North-south traffic has a door and a guard of its own.

@@ -35,4 +35,5 @@ def call(request, send, clock):
     return outcome
 
 
+lab.apply(lab.read("start/aside.yaml"))
 lab.deploy(call, host="caller", name="caller")
