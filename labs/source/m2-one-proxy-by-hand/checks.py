@@ -680,10 +680,13 @@ def find(probe: Probe) -> Outcome:
             "/clusters of the gate, the cluster of the route that customers use",
             "In the log: `upstream=` in the lines that end with 503 and are for ordinary paths.",
         )
-    if not endpoints[address].failures:
+    asked = endpoints[address]
+    # On a busy machine a connection to a healthy Pod may take too long now and then.
+    if not asked.failures or asked.failures < max(each.failures for each in endpoints.values()):
+        refused = f"{asked.failures} connections, fewer than another" if asked.failures else "no connection"
         return not_yet(
             "m2-find/healthy",
-            f"{address} got {endpoints[address].requests} requests and refused no connection.",
+            f"{address} got {asked.requests} requests and refused {refused}.",
             "/clusters of the gate",
             "Which upstream do the failing lines of the log have in common?",
         )
@@ -691,7 +694,7 @@ def find(probe: Probe) -> Outcome:
     truth = f"service/{service['metadata']['name']}" if service else ""
     if culprit.lower() == truth:
         return passed(
-            f"{address} has refused {endpoints[address].failures} connections; it is the address of {culprit}.",
+            f"{address} has refused {asked.failures} connections; it is the address of {culprit}.",
             f"{culprit}, spec.ports, against the Pods behind it",
         )
     kind, _, name = culprit.partition("/")

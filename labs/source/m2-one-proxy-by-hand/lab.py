@@ -572,10 +572,12 @@ gate.stats(
 # %% exercise="m2-find"
 ### BEGIN SOLUTION: address = ...  # AS IN "10.1.2.3:80"
 gate = lab.proxy("gate")
-for _ in range(6):  # so that each endpoint has its turn
+refusing = []
+while not refusing:  # until it has had its turn
     gate.send("/")
-endpoints = [endpoint for cluster in gate.way().clusters for endpoint in cluster.endpoints]
-(address,) = [endpoint.address for endpoint in endpoints if endpoint.failures]
+    endpoints = [endpoint for cluster in gate.way().clusters for endpoint in cluster.endpoints]
+    refusing = [each.address for each in endpoints if each.failures and not each.requests]
+(address,) = refusing
 ### END SOLUTION
 ### BEGIN SOLUTION: culprit = ...  # AS IN "ConfigMap/gate"
 culprit = "Service/web-spare"

@@ -1,7 +1,9 @@
 # The right address, and the object that is changed most often.
 gate = lab.proxy("gate")
-for _ in range(6):  # so that each endpoint has its turn
+refusing = []
+while not refusing:  # until it has had its turn
     gate.send("/")
-endpoints = [endpoint for cluster in gate.way().clusters for endpoint in cluster.endpoints]
-(address,) = [endpoint.address for endpoint in endpoints if endpoint.failures]
+    endpoints = [endpoint for cluster in gate.way().clusters for endpoint in cluster.endpoints]
+    refusing = [each.address for each in endpoints if each.failures and not each.requests]
+(address,) = refusing
 culprit = "Deployment/gate"
