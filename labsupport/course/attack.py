@@ -37,6 +37,12 @@ class Attack:
         self._note()
         kube.request(self.probe.api, "DELETE", f"{self._sheep_path}-{number}")
 
+    def steal_any(self) -> None:
+        """Delete one of the sheep that are there, whichever the shepherd makes first and whatever it calls them."""
+        self._note()
+        for each in self.sheep()[:1]:
+            self._delete(f"/api/v1/namespaces/{self.probe.namespace}/configmaps/{each['metadata']['name']}")
+
     def edit(self, number: int, change: Object) -> None:
         """Change a sheep by hand."""
         self._note()

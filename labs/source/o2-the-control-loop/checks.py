@@ -447,7 +447,7 @@ def resync(probe: Probe) -> Outcome:
                 sheep,
                 TOO_FAST,
             )
-        flock.steal(0)
+        flock.steal_any()
         began = time.monotonic()
         if wrong := flock.trouble(REVIVE):
             return _broken(
