@@ -81,7 +81,9 @@ class Overview:
         lines = [f"Your progress: {self.words}", *([self.trouble] if self.trouble else [])]
         for lab, lab_rows in zip(self.labs, rows, strict=True):
             done = _BAR * lab.solved // len(lab.records) if lab.records else 0
-            lines.append(f"[{'#' * done}{'.' * (_BAR - done)}] {lab.lab.id.upper()} {lab.lab.title}: {lab.words}")
+            lines.append(
+                f"[{'#' * done}{'.' * (_BAR - done)}] {lab.lab.id.upper()} {lab.lab.title}: {lab.words}"
+            )
             for row in lab_rows:
                 cells_in_line = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
                 lines.append("    " + "  ".join(cells_in_line).rstrip())

@@ -78,6 +78,11 @@ ALLOWED = (
         "the course's own, to make the kubelet look at volumes",
     ),
     Allowed("Pod", "status resources", "what the kubelet read of control groups, written when it next looks"),
+    Allowed(
+        "ConfigMap",
+        "data learner.json",
+        "names the notebook's cells that a deployed function was gathered from",
+    ),
     Allowed("Service", "spec ports * nodePort", "drawn by chance where the author leaves it open"),
     Allowed("Service", "spec healthCheckNodePort", "drawn by chance"),
     Allowed("HorizontalPodAutoscaler", "status", "follows the load of the moment"),

@@ -107,6 +107,7 @@ def level(probe: Probe) -> Outcome:
             "the prediction for o2-level",
             "Read both functions once more, follow the shepherd through the night, and commit what you expect.",
         )
+    predicted = f"You predicted {float(probe.prediction):.10g} sheep."
     seen = []
     for name in ("edge", "level"):
         flock = probe.get(f"{probe.world.group}/v1", "Flock", name)
@@ -114,10 +115,10 @@ def level(probe: Probe) -> Outcome:
             count = len(probe.list("v1", "ConfigMap", labels=f"flock={name}"))
             seen.append(f"{name}-triggered: {count} sheep, {flock['spec']['size']} wanted")
     if not seen:
-        text = f"You predicted {probe.prediction}. The two flocks are not here: the next cells make them."
+        text = f"{predicted} The two flocks are not here: the next cells make them."
         return passed(text, "the prediction for o2-level")
     return passed(
-        f"You predicted {probe.prediction}. In your namespace: {'; '.join(seen)}.",
+        f"{predicted} In your namespace: {'; '.join(seen)}.",
         "ConfigMaps by their label flock",
     )
 
