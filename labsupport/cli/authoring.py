@@ -84,9 +84,9 @@ def content_command(
     from labsupport import cluster as clusters
     from labsupport import kube
     from labsupport.console import phase
-    from labsupport.course import content
-    from labsupport.course.continuity import differences
     from labsupport.course.manifest import find_lab, labs
+    from labsupport.course.proofs import content
+    from labsupport.course.proofs.continuity import differences
 
     if (lab is not None) + everything + changed != 1:
         raise click.UsageError("name a lab, or give --all or --changed")

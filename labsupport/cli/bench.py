@@ -59,9 +59,9 @@ def course_command(ctx: click.Context, labs: tuple[str, ...], name: str, as_json
     from labsupport import cluster as clusters
     from labsupport.cluster.bench import NAME, own_state
     from labsupport.console import note
-    from labsupport.course import bench
     from labsupport.course.manifest import find_lab
     from labsupport.course.manifest import labs as all_labs
+    from labsupport.course.proofs import bench
 
     chosen = [find_lab(each) for each in labs] or list(all_labs())
 

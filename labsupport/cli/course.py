@@ -163,7 +163,7 @@ def predict_command(ctx: click.Context, exercise: str, value: str | None, as_jso
 def progress_command(lab: str | None, as_json: bool) -> None:
     """What is solved and what is open, with checks, hints, time spent and time left; of one LAB or of all."""
     from labsupport.course.manifest import find_lab, readable
-    from labsupport.course.overview import overview
+    from labsupport.course.panels.overview import overview
     from labsupport.course.progress import Progress
 
     now = overview((find_lab(lab),) if lab else readable(), Progress())

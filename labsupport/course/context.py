@@ -12,15 +12,24 @@ from typing import TYPE_CHECKING, Any
 from labsupport import kube
 from labsupport.course import exercise as engine
 from labsupport.course import ladder, prediction, voice
-from labsupport.course.check_panel import Checked
-from labsupport.course.live_table import LiveTable
 from labsupport.course.manifest import Exercise, Lab, find_exercise, find_lab, readable
-from labsupport.course.overview import overview
+from labsupport.course.panels.check_panel import Checked
+from labsupport.course.panels.live_table import LiveTable
+from labsupport.course.panels.overview import overview
+from labsupport.course.panels.progress_panel import ProgressPanel
 from labsupport.course.progress import Progress
-from labsupport.course.progress_panel import ProgressPanel
 from labsupport.course.verdict import Verdict
 from labsupport.course.views import Note
-from labsupport.course.world import World, empty, is_started, marked, parse, recognise, start, started_note
+from labsupport.course.worlds.world import (
+    World,
+    empty,
+    is_started,
+    marked,
+    parse,
+    recognise,
+    start,
+    started_note,
+)
 from labsupport.draw.theme import Picture
 from labsupport.errors import LabsError
 
@@ -28,10 +37,10 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
     from labsupport.cluster.interface import Cluster
-    from labsupport.course.comparison import Comparison
     from labsupport.course.deploy import Deployed
-    from labsupport.course.proxy import Proxy
-    from labsupport.course.traffic import Load
+    from labsupport.course.lessons.comparison import Comparison
+    from labsupport.course.lessons.proxy import Proxy
+    from labsupport.course.lessons.traffic import Load
 
 KUBECONFIG = "LABS_KUBECONFIG"  # set for the kernels by whoever starts JupyterLab
 CLUSTER = "LABS_CLUSTER"  # the name of the cluster, likewise
@@ -263,23 +272,23 @@ class Context:
 
     def follow(self, manifest: str, title: str = "From apply to a running Pod") -> Picture:
         """Apply YAML and draw who wrote what until it was ready."""
-        from labsupport.course.observe import follow
+        from labsupport.course.lessons.observe import follow
         from labsupport.draw.timeline import timeline
 
         return timeline(follow(self.api, self.namespace, parse(self.world, manifest)), title=title)
 
     def load(self, url: str, **plan: Any) -> Load:
         """Send requests from the shop's load generator (settings: labsupport.shop.load.Plan) and show who answered."""
-        from labsupport.course import traffic
+        from labsupport.course.lessons import traffic
 
         return traffic.run(self.api, self.namespace, url, **plan)
 
     def compare(self, ways: Mapping[str, str], **plan: Any) -> Comparison | Note:
-        """Measure several ways (name: URL) in turn with the load generator (settings: labsupport.course.comparison).
+        """Measure several ways (name: URL) in turn with the load generator (settings: lessons/comparison.py).
 
         A way that does not answer well is no fault of the notebook: then a note says so.
         """
-        from labsupport.course import comparison
+        from labsupport.course.lessons import comparison
 
         try:
             return comparison.compare(self.api, self.namespace, ways, **plan)
@@ -290,13 +299,13 @@ class Context:
 
     def proxy(self, name: str = "proxy") -> Proxy:
         """An Envoy of the lab, by the name of its Deployment: configure it, ask it, look into it."""
-        from labsupport.course.proxy import Proxy
+        from labsupport.course.lessons.proxy import Proxy
 
         return Proxy(self.world, name)
 
     def rules(self, service: str, *, outside: bool = False) -> Picture:
         """The way from a Service of the lab (its node port, if `outside`) to its Pods, by kube-proxy's rules now."""
-        from labsupport.course import rules
+        from labsupport.course.lessons import rules
 
         return rules.picture(self.api, self.namespace, service, outside=outside)
 

@@ -20,7 +20,7 @@ from labsupport.course import serving
 from labsupport.course.source import Gathered, Origin, Unportable, gather
 from labsupport.course.verdict import with_code
 from labsupport.course.views import Note
-from labsupport.course.world import World
+from labsupport.course.worlds.world import World
 from labsupport.draw import theme
 from labsupport.draw.theme import escape
 from labsupport.errors import LabsError

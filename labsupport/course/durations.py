@@ -54,7 +54,7 @@ def record(lab: Lab, cluster: Cluster) -> float:
 
 def measure(lab: Lab, cluster: Cluster) -> float:
     """Seconds that the cells of the solution notebook take on `cluster`, without the kernel's own start."""
-    from labsupport.course.running import run_solutions
+    from labsupport.course.proofs.running import run_solutions
 
     return sum(_taken(cell["metadata"].get("execution", {})) for cell in run_solutions(lab, cluster))
 

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 from labsupport import kube, paths
 from labsupport.course import ladder
 from labsupport.course.manifest import Exercise, Lab
-from labsupport.course.namespaces import SYSTEM
 from labsupport.course.probe import LIMIT, CheckFault, Outcome, Probe, Rejected, not_yet, passed
 from labsupport.course.progress import Progress
 from labsupport.course.verdict import Verdict
-from labsupport.course.world import PART_OF, World, expand
+from labsupport.course.worlds.namespaces import SYSTEM
+from labsupport.course.worlds.world import PART_OF, World, expand
 from labsupport.errors import LabsError
 
 if TYPE_CHECKING:

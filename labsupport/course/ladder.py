@@ -12,7 +12,7 @@ from labsupport.course.manifest import Exercise, Lab
 from labsupport.course.progress import Progress, Record
 from labsupport.course.verdict import Verdict
 from labsupport.course.views import Note
-from labsupport.course.world import expand
+from labsupport.course.worlds.world import expand
 
 FAILURES_BEFORE_HINT = 2
 FAILURES_BEFORE_SOLUTION = 3

@@ -17,10 +17,18 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labsupport import kube
-from labsupport.course.isolated import Answer, CheckFault, Endless, Isolated, Raised, Returned, Strange
+from labsupport.course.isolation.isolated import (
+    Answer,
+    CheckFault,
+    Endless,
+    Isolated,
+    Raised,
+    Returned,
+    Strange,
+)
 from labsupport.course.progress import Value
 from labsupport.course.source import Unportable
-from labsupport.course.world import World
+from labsupport.course.worlds.world import World
 from labsupport.errors import LabsError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 
 from labsupport import kube
-from labsupport.course.world import World, ensure_namespace
+from labsupport.course.worlds.world import World, ensure_namespace
 
 
 @contextlib.contextmanager

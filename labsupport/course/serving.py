@@ -16,7 +16,7 @@ from cryptography import x509
 
 from labsupport import kube
 from labsupport.course.certificates import Authority
-from labsupport.course.world import World
+from labsupport.course.worlds.world import World
 from labsupport.kube.objects import Object
 
 PART = "labs.example/part"

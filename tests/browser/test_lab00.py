@@ -13,7 +13,7 @@ from labsupport.cluster.interface import Cluster
 from labsupport.course import jupyter, notebook
 from labsupport.course.authoring import solution_of
 from labsupport.course.manifest import find_lab
-from labsupport.course.world import World, empty
+from labsupport.course.worlds.world import World, empty
 
 if TYPE_CHECKING:
     from tests.browser.conftest import LabPage, OpenLab

@@ -12,7 +12,7 @@ import pytest
 from labsupport import kube
 from labsupport.cluster.interface import Cluster
 from labsupport.course.manifest import find_lab
-from labsupport.course.world import World
+from labsupport.course.worlds.world import World
 
 if TYPE_CHECKING:
     from tests.browser.conftest import OpenLab

@@ -11,7 +11,7 @@ import pytest
 from labsupport.paths import REPOSITORY
 
 if TYPE_CHECKING:
-    from labsupport.course.content import ExerciseResult
+    from labsupport.course.proofs.content import ExerciseResult
 
 _results = pytest.StashKey[list["ExerciseResult"]]()
 
@@ -31,7 +31,7 @@ def exercises_table(request: pytest.FixtureRequest) -> Iterator[list[ExerciseRes
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     results = config.stash.get(_results, [])
     if results:
-        from labsupport.course.content import table
+        from labsupport.course.proofs.content import table
 
         terminalreporter.section("exercises")
         terminalreporter.write_line(table(results))

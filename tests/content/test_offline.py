@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from labsupport.course import content
 from labsupport.course.exercise import checks_of
 from labsupport.course.manifest import Exercise, Lab
+from labsupport.course.proofs import content
 
 OFFLINE = [
     pytest.param(lab, exercise, id=exercise.id)

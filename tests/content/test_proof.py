@@ -9,8 +9,8 @@ import pytest
 
 from labsupport import kube
 from labsupport.cluster.interface import Cluster
-from labsupport.course import content
 from labsupport.course.manifest import Exercise, Lab, find_lab
+from labsupport.course.proofs import content
 
 pytestmark = pytest.mark.on_cluster
 

@@ -8,9 +8,11 @@ from itertools import pairwise
 import pytest
 import yaml
 
-from labsupport.course import authoring, content, world
+from labsupport.course import authoring
 from labsupport.course.exercise import checks_of
 from labsupport.course.manifest import GENERIC, Exercise, Lab, labs
+from labsupport.course.proofs import content
+from labsupport.course.worlds import world
 from labsupport.paths import LABS
 
 EXERCISES = [pytest.param(lab, exercise, id=exercise.id) for lab in labs() for exercise in lab.exercises]

@@ -7,8 +7,9 @@ import os
 import psutil
 import pytest
 
-from labsupport.course import bench
-from labsupport.course.bench import (
+from labsupport.course.manifest import find_lab
+from labsupport.course.proofs import bench
+from labsupport.course.proofs.bench import (
     Memory,
     Result,
     Sample,
@@ -19,7 +20,6 @@ from labsupport.course.bench import (
     pss_mb,
     spread,
 )
-from labsupport.course.manifest import find_lab
 
 
 def samples(*seconds: float) -> list[Sample]:

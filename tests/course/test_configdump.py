@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from labsupport.course import configdump
+from labsupport.course.lessons import configdump
 from labsupport.draw.proxymap import Cluster, Endpoint, Listener, proxymap
 
 TYPE = "type.googleapis.com/envoy.admin.v3."

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from labsupport.course.customresource import Custom, properties, refusal, told
+from labsupport.course.lessons.customresource import Custom, properties, refusal, told
 from labsupport.kube import Answer
 
 

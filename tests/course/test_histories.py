@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from labsupport.course.histories import Cache, History, generated, run_history
+from labsupport.course.lessons.histories import Cache, History, generated, run_history
 
 SEEDS = range(24)
 

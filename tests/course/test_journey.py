@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from labsupport.course.journey import means, read, station_of
+from labsupport.course.lessons.journey import means, read, station_of
 
 METRICS = """\
 # TYPE apiserver_request_filter_duration_seconds histogram

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from labsupport import kube
-from labsupport.course import live_table, printed, widgets
-from labsupport.course.live_table import LiveTable
-from labsupport.course.printed import Printed, Row, form, told
+from labsupport.course.panels import live_table, printed, widgets
+from labsupport.course.panels.live_table import LiveTable
+from labsupport.course.panels.printed import Printed, Row, form, told
 from labsupport.errors import LabsError
 
 COLUMNS = [

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from labsupport.course.memory import Killed, MemoryApi
+from labsupport.course.lessons.memory import Killed, MemoryApi
 
 KINDS = {"configmaps": "ConfigMap"}
 PLACE = "/api/v1/namespaces/field/configmaps"

@@ -7,7 +7,7 @@ import ast
 import pytest
 import yaml
 
-from labsupport.course.mutants import Mutated, of, of_python, of_yaml
+from labsupport.course.proofs.mutants import Mutated, of, of_python, of_yaml
 
 SERVICE = """\
 apiVersion: v1

@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from labsupport import kube
-from labsupport.course import namespaces
-from labsupport.course.namespaces import ENDED, SYSTEM, Endings
+from labsupport.course.worlds import namespaces
+from labsupport.course.worlds.namespaces import ENDED, SYSTEM, Endings
 from labsupport.kube.objects import Object
 
 NOW = 1_700_000_000.0

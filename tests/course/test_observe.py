@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from labsupport.course.observe import Arrival, moments
+from labsupport.course.lessons.observe import Arrival, moments
 
 
 def arrival(at: float, change: str, version: int, kind: str, **rest: Any) -> Arrival:

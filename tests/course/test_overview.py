@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from labsupport.course import ladder, widgets
+from labsupport.course import ladder
 from labsupport.course.manifest import Exercise, Lab
-from labsupport.course.overview import duration, overview
+from labsupport.course.panels import widgets
+from labsupport.course.panels.overview import duration, overview
+from labsupport.course.panels.progress_panel import ProgressPanel
 from labsupport.course.progress import Progress
-from labsupport.course.progress_panel import ProgressPanel
 from labsupport.course.verdict import Verdict
 
 

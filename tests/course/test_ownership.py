@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from labsupport.course.manifest import Lab
-from labsupport.course.ownership import Ownership, expand, labels_of, learner, namespace_of, ownership
+from labsupport.course.worlds.ownership import Ownership, expand, labels_of, learner, namespace_of, ownership
 from labsupport.errors import LabsError
 from labsupport.kube.kinds import Kind
 

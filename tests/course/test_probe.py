@@ -250,7 +250,7 @@ def test_what_does_not_end_is_ended_with_all_that_it_started(cell: str, line: st
 def test_a_cell_that_does_not_end_when_it_is_defined_again_is_ended_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("labsupport.course.isolated.LOAD_LIMIT", 2.0)
+    monkeypatch.setattr("labsupport.course.isolation.isolated.LOAD_LIMIT", 2.0)
     names: dict[str, Any] = {}
     run_cell("def f():\n    return slept", names, FIRST)
     names["_ih"].append("slept = object() if time.sleep(1e9) else object()")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from labsupport import kube
-from labsupport.course import proxy as proxies
-from labsupport.course.proxy import Proxy
+from labsupport.course.lessons import proxy as proxies
+from labsupport.course.lessons.proxy import Proxy
 from labsupport.kube.wait import TimedOut
 
 

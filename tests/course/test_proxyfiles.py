@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from labsupport.course.proxyfiles import SHOWN, as_file, complaint, is_blank, outcome
+from labsupport.course.lessons.proxyfiles import SHOWN, as_file, complaint, is_blank, outcome
 from labsupport.errors import LabsError
 
 HEAD = "[2026-11-25 03:44:0{}.757][1][{}][{}] [source/some/file.cc:81] "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labsupport.course import rules
+from labsupport.course.lessons import rules
 from labsupport.errors import LabsError
 
 DOCUMENT = json.loads((Path(__file__).parent / "data" / "kube-proxy.json").read_text())

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from labsupport.course import content
 from labsupport.course.authoring import generate, shipped_of
-from labsupport.course.judging import Answer, Judge
 from labsupport.course.manifest import Lab, read
+from labsupport.course.proofs import content
+from labsupport.course.proofs.judging import Answer, Judge
 from labsupport.course.scaffold import scaffold
 from labsupport.errors import LabsError
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from kubernetes import client
 
-from labsupport.course.interleaving import barn, run_barns
-from labsupport.course.shepherding import FATES, State, run_states, sheep_of
+from labsupport.course.lessons.interleaving import barn, run_barns
+from labsupport.course.lessons.shepherding import FATES, State, run_states, sheep_of
 
 SEEDS = range(16)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from labsupport.course.snapshot import ALLOWED, difference, normalised
+from labsupport.course.worlds.snapshot import ALLOWED, difference, normalised
 
 
 def pod(suffix: str, **status: Any) -> dict[str, Any]:

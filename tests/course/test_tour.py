@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from labsupport.course.manifest import Lab
-from labsupport.course.tour import order
+from labsupport.course.proofs.tour import order
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 9])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labsupport.course.traffic import Load, percentile
+from labsupport.course.lessons.traffic import Load, percentile
 
 RESULT = {
     "url": "http://web/",

@@ -10,8 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
-from labsupport.course import warm
-from labsupport.course.isolated import Endless, Isolated, Raised, Returned
+from labsupport.course.isolation import warm
+from labsupport.course.isolation.isolated import Endless, Isolated, Raised, Returned
 from labsupport.course.source import run_cell
 
 

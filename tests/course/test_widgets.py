@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from labsupport.course import widgets
-from labsupport.course.check_panel import Checked
 from labsupport.course.ladder import Hint
+from labsupport.course.panels import widgets
+from labsupport.course.panels.check_panel import Checked
 from labsupport.course.verdict import Verdict
 from labsupport.course.views import Note, Table
 from labsupport.course.voice import Say

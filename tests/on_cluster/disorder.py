@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from labsupport import kube
-from labsupport.course.world import World, ensure_namespace
+from labsupport.course.worlds.world import World, ensure_namespace
 
 ANYTHING = [{"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"], "operations": ["*"], "scope": "*"}]
 MERGE = "application/merge-patch+json"

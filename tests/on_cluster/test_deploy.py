@@ -19,7 +19,7 @@ from labsupport.course.manifest import Lab
 from labsupport.course.probe import Probe
 from labsupport.course.progress import Progress
 from labsupport.course.source import run_cell
-from labsupport.course.world import ensure_namespace
+from labsupport.course.worlds.world import ensure_namespace
 from labsupport.errors import LabsError
 
 if TYPE_CHECKING:

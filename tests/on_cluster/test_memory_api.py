@@ -10,7 +10,7 @@ from kubernetes import client
 
 from labsupport import kube
 from labsupport.cluster.interface import Cluster
-from labsupport.course.memory import MemoryApi
+from labsupport.course.lessons.memory import MemoryApi
 
 NAMESPACE = "memory-api"
 KINDS = {"configmaps": "ConfigMap"}

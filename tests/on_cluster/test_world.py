@@ -13,15 +13,23 @@ import pytest
 
 from labsupport import kube
 from labsupport.cluster.interface import Cluster
-from labsupport.course import ownership
 from labsupport.course.context import Context
 from labsupport.course.manifest import Lab, labs
 from labsupport.course.progress import Progress
-from labsupport.course.removal import remove
-from labsupport.course.snapshot import Snapshot, at_rest, difference, difference_when_settled, take
+from labsupport.course.proofs.tour import pairs
 from labsupport.course.source import run_cell
-from labsupport.course.tour import pairs
-from labsupport.course.world import STARTED, World, apply_and_wait, empty, ensure_namespace, is_started, start
+from labsupport.course.worlds import ownership
+from labsupport.course.worlds.removal import remove
+from labsupport.course.worlds.snapshot import Snapshot, at_rest, difference, difference_when_settled, take
+from labsupport.course.worlds.world import (
+    STARTED,
+    World,
+    apply_and_wait,
+    empty,
+    ensure_namespace,
+    is_started,
+    start,
+)
 from labsupport.errors import LabsError
 
 from . import disorder

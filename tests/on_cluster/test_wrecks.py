@@ -18,10 +18,10 @@ import pytest
 from labsupport import kube
 from labsupport.cluster import get
 from labsupport.cluster.interface import Cluster
-from labsupport.course import ownership
-from labsupport.course.removal import remove
-from labsupport.course.snapshot import Snapshot, at_rest, difference_when_settled
-from labsupport.course.world import World, ensure_namespace, is_started, start
+from labsupport.course.worlds import ownership
+from labsupport.course.worlds.removal import remove
+from labsupport.course.worlds.snapshot import Snapshot, at_rest, difference_when_settled
+from labsupport.course.worlds.world import World, ensure_namespace, is_started, start
 from labsupport.errors import LabsError
 
 from . import disorder
@@ -187,7 +187,8 @@ CHILD = """
 import sys
 from pathlib import Path
 from labsupport import kube
-from labsupport.course import manifest, ownership, world
+from labsupport.course import manifest
+from labsupport.course.worlds import ownership, world
 sys.path.insert(0, sys.argv[2])
 from worlds import WORLDS
 known = ownership.identifiers() | {lab.id for lab in WORLDS}

@@ -14,8 +14,8 @@ import pytest
 
 from labsupport import kube
 from labsupport.cluster.interface import Cluster
-from labsupport.course import content
 from labsupport.course.manifest import find_lab
+from labsupport.course.proofs import content
 from labsupport.paths import LABS, REPOSITORY
 
 

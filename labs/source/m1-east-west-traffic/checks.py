@@ -15,9 +15,9 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from labsupport import kube
-from labsupport.course import rules, traffic
 from labsupport.course.certificates import Authority, Issued
 from labsupport.course.exercise import Outcome, Probe, Rejected, not_yet, passed
+from labsupport.course.lessons import rules, traffic
 from labsupport.errors import LabsError
 from labsupport.shop.client import Call
 from labsupport.shop.handshake import greet

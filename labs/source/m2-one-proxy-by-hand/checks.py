@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from labsupport.course import comparison
 from labsupport.course.exercise import Outcome, Probe, Rejected, not_yet, passed
-from labsupport.course.proxy import Proxy, Reply, Running
+from labsupport.course.lessons import comparison
+from labsupport.course.lessons.proxy import Proxy, Reply, Running
 from labsupport.draw.proxymap import Endpoint, Way
 from labsupport.errors import LabsError
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from labsupport import kube
-from labsupport.course.customresource import TABLE, Custom, refusal, told
 from labsupport.course.exercise import Outcome, Probe, Rejected, not_yet, passed
+from labsupport.course.lessons.customresource import TABLE, Custom, refusal, told
 
 LONG = "a" * 254  # one more than a DNS name may have (RFC 1035)
 DEFINITION = "the CustomResourceDefinition of sites"

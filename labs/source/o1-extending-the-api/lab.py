@@ -48,7 +48,7 @@ spec:
 # !labs kubectl -n {lab.namespace} get {postcards}
 
 # %%
-from labsupport.course.customresource import Custom
+from labsupport.course.lessons.customresource import Custom
 
 # The documentation of a new kind may follow a second later.
 Custom(lab.api, lab.group, "v1", "Postcard", "postcards", lab.namespace).settle()
@@ -140,7 +140,7 @@ lab.check("o1-schema")
 # For the picture the definition should be complete, so this cell first applies one that is.
 
 # %%
-from labsupport.course.journey import Sent, follow
+from labsupport.course.lessons.journey import Sent, follow
 
 
 def site(name="shop", **spec):

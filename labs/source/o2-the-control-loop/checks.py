@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from labsupport import kube
-from labsupport.course.attack import Attack, attack
 from labsupport.course.deploy import Deployed
 from labsupport.course.exercise import Outcome, Probe, Rejected, not_yet, passed
-from labsupport.course.histories import Report, generated, run_history, summary
-from labsupport.course.interleaving import run_barns
-from labsupport.course.pasture import Access, run_live_watch, run_writers
-from labsupport.course.shepherding import Finding, run_states
+from labsupport.course.lessons.attack import Attack, attack
+from labsupport.course.lessons.histories import Report, generated, run_history, summary
+from labsupport.course.lessons.interleaving import run_barns
+from labsupport.course.lessons.pasture import Access, run_live_watch, run_writers
+from labsupport.course.lessons.shepherding import Finding, run_states
 from labsupport.kube.client import stream
 
 Object = dict[str, Any]

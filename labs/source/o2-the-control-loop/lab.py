@@ -7,7 +7,8 @@
 
 # %%
 from labsupport import kube
-from labsupport.course import journal, lab, loop
+from labsupport.course import lab
+from labsupport.course.lessons import journal, loop
 
 lab.start("o2")
 

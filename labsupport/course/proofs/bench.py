@@ -18,13 +18,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
-from labsupport.course import tour
 from labsupport.course.authoring import shipped_of
-from labsupport.course.checkpoint import solve_until
-from labsupport.course.content import every, solutions
-from labsupport.course.judging import Answer, Judge
 from labsupport.course.manifest import Exercise, Lab
-from labsupport.course.world import World
+from labsupport.course.proofs import tour
+from labsupport.course.proofs.content import every, solutions
+from labsupport.course.proofs.judging import Answer, Judge
+from labsupport.course.worlds.checkpoint import solve_until
+from labsupport.course.worlds.world import World
 from labsupport.errors import LabsError
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from labsupport.course import widgets
-from labsupport.course.overview import Overview
+from labsupport.course.panels import widgets
+from labsupport.course.panels.overview import Overview
 
 
 class ProgressPanel:

@@ -12,7 +12,7 @@ from typing import Any
 from labsupport import kube
 from labsupport.course.deploy import Deployed, describe
 from labsupport.course.exercise import Probe
-from labsupport.course.shepherding import Finding, judge
+from labsupport.course.lessons.shepherding import Finding, judge
 from labsupport.errors import LabsError
 from labsupport.kube.objects import Object
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labsupport import kube
-from labsupport.course.namespaces import MERGE, Endings, forget_events
-from labsupport.course.ownership import Ownership
+from labsupport.course.worlds.namespaces import MERGE, Endings, forget_events
+from labsupport.course.worlds.ownership import Ownership
 from labsupport.errors import LabsError
 from labsupport.kube.kinds import Kind, kinds, metadata
 from labsupport.kube.objects import Object

@@ -18,7 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labsupport import kube
-from labsupport.course.namespaces import ENDED
+from labsupport.course.worlds.namespaces import ENDED
 from labsupport.kube.kinds import Kind, kinds
 from labsupport.kube.objects import Object
 

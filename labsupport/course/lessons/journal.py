@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from labsupport import kube
 from labsupport.course.deploy import find
-from labsupport.course.loop import QUIET, SETTLE_TIMEOUT, sheep, sheep_path, steal
+from labsupport.course.lessons.loop import QUIET, SETTLE_TIMEOUT, sheep, sheep_path, steal
 from labsupport.course.views import Table
 from labsupport.draw.steps import Step, steps
 from labsupport.draw.strip import strip

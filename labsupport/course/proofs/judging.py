@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from labsupport import kube
 from labsupport.course import exercise as engine
-from labsupport.course import snapshot
-from labsupport.course import world as worlds
 from labsupport.course.authoring import solution_of, telling_lines
 from labsupport.course.manifest import Exercise, Lab
 from labsupport.course.progress import Progress
 from labsupport.course.source import run_cell
 from labsupport.course.verdict import Verdict
-from labsupport.course.world import World
+from labsupport.course.worlds import snapshot
+from labsupport.course.worlds import world as worlds
+from labsupport.course.worlds.world import World
 from labsupport.errors import LabsError
 
 if TYPE_CHECKING:

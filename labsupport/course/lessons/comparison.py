@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from labsupport.course import traffic
+from labsupport.course.lessons import traffic
 from labsupport.draw.ecdf import ecdf, quantile
 from labsupport.errors import LabsError
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
-from labsupport.course import world as worlds
 from labsupport.course.authoring import solution_of
 from labsupport.course.progress import Progress
+from labsupport.course.worlds import world as worlds
 from labsupport.errors import LabsError
 from labsupport.kube.wait import TimedOut, ready
 
 if TYPE_CHECKING:
-    from labsupport.course.world import World
+    from labsupport.course.worlds.world import World
 
 SETTLE = 15.0  # seconds for what the solutions made; what is not ready then is taken to be meant so
 _WORKLOADS = (("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"))

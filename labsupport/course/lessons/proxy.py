@@ -16,12 +16,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
-from labsupport.course.proxyfiles import as_file, complaint, is_blank, outcome
+from labsupport.course.lessons.proxyfiles import as_file, complaint, is_blank, outcome
 from labsupport.course.views import Note, Table
 from labsupport.errors import LabsError
 
 if TYPE_CHECKING:
-    from labsupport.course.world import World
+    from labsupport.course.worlds.world import World
     from labsupport.draw.proxymap import Way
     from labsupport.draw.theme import Picture
 
@@ -252,7 +252,7 @@ class Proxy:
 
     def way(self) -> Way:
         """Listener, routes, clusters and endpoints as Envoy has them now."""
-        from labsupport.course import configdump
+        from labsupport.course.lessons import configdump
 
         return configdump.read(self.admin("/config_dump"), self.admin("/clusters", format="json"))
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from labsupport.course import voice, widgets
+from labsupport.course import voice
 from labsupport.course.ladder import Hint
+from labsupport.course.panels import widgets
 from labsupport.course.verdict import Verdict
 from labsupport.course.views import Note
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
-from labsupport.course.histories import Event, Monitor, Object, Report, TheEnd
+from labsupport.course.lessons.histories import Event, Monitor, Object, Report, TheEnd
 from labsupport.kube.client import stream
 from labsupport.kube.objects import resource
 

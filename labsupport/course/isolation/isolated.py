@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from labsupport.course import warm
+from labsupport.course.isolation import warm
 from labsupport.course.source import FILE, Gathered, Origin, Unportable, gather, importable
 
 CHILD = Path(__file__).with_name("isolated_child.py")

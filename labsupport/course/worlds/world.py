@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
 from labsupport.course.manifest import Lab
-from labsupport.course.namespaces import MERGE, SYSTEM
-from labsupport.course.ownership import (
+from labsupport.course.views import Note
+from labsupport.course.worlds.namespaces import MERGE, SYSTEM
+from labsupport.course.worlds.ownership import (
     GROUP_DOMAIN,
     LAB,
     LEARNER,
@@ -28,8 +29,7 @@ from labsupport.course.ownership import (
     namespace_of,
     ownership,
 )
-from labsupport.course.removal import Removed, remove
-from labsupport.course.views import Note
+from labsupport.course.worlds.removal import Removed, remove
 from labsupport.errors import LabsError
 from labsupport.kube.objects import Object
 from labsupport.kube.wait import gone
@@ -177,7 +177,7 @@ def start(world: World, at: str = "", progress: Progress | None = None) -> Start
     Errors: LabsError, before anything is changed, if this is no cluster of the course, if the lab's namespace is
     somebody else's, or if there is no exercise `at`.
     """
-    from labsupport.course.checkpoint import solve_until
+    from labsupport.course.worlds.checkpoint import solve_until
 
     say = progress or (lambda text: None)
     if at:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from labsupport import kube
-from labsupport.course import snapshot
-from labsupport.course import world as worlds
 from labsupport.course.manifest import Lab
-from labsupport.course.ownership import expand
-from labsupport.course.running import run_solutions
+from labsupport.course.proofs.running import run_solutions
+from labsupport.course.worlds import snapshot
+from labsupport.course.worlds import world as worlds
+from labsupport.course.worlds.ownership import expand
 
 if TYPE_CHECKING:
     from labsupport.cluster.interface import Cluster

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from labsupport.course.memory import Killed, MemoryApi, Object
+from labsupport.course.lessons.memory import Killed, MemoryApi, Object
 
 GROUP = "pasture.example/v1"
 NAMESPACE = "field"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from labsupport.course.manifest import Lab
-from labsupport.course.world import World, start
+from labsupport.course.worlds.world import World, start
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from labsupport.course import mutants
 from labsupport.course.authoring import shipped_of, solution_lines, solution_of, telling_lines
-from labsupport.course.judging import Answer, Judge, Judged, execute
 from labsupport.course.manifest import SOURCE, Exercise, Lab, labs
+from labsupport.course.proofs import mutants
+from labsupport.course.proofs.judging import Answer, Judge, Judged, execute
 from labsupport.paths import REPOSITORY
 
 if TYPE_CHECKING:

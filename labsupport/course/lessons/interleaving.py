@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from labsupport.course.memory import MemoryApi, Object
-from labsupport.course.shepherding import Finding
+from labsupport.course.lessons.memory import MemoryApi, Object
+from labsupport.course.lessons.shepherding import Finding
 
 NAMESPACE, NAME = "field", "barn"
 PLACE = f"/api/v1/namespaces/{NAMESPACE}/configmaps"

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
-from labsupport.course import widgets
-from labsupport.course.printed import TABLE, Form, Printed, form, told
+from labsupport.course.panels import widgets
+from labsupport.course.panels.printed import TABLE, Form, Printed, form, told
 from labsupport.course.views import Table
 from labsupport.draw import theme
 from labsupport.draw.theme import escape

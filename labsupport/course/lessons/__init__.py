@@ -1,0 +1,1 @@
+"""What the labs' texts use beside the engine: pictures, measurements and small machines of one subject each."""

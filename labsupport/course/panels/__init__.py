@@ -1,0 +1,1 @@
+"""What learners click on; each has an equal text form."""
