@@ -22,7 +22,7 @@ class Server:
         self.places: dict[str, Object] = {}
         self.finalized: list[str] = []
         self.controlled: list[str] = []
-        self.no_system = False
+        self.read_only = False
         self.make(SYSTEM)
 
     def moment(self) -> str:
@@ -46,7 +46,7 @@ class Server:
         if method == "DELETE":
             place["metadata"]["deletionTimestamp"] = self.moment()
         elif method == "PATCH":
-            if name == SYSTEM and self.no_system:
+            if name == SYSTEM and self.read_only:
                 raise kube.Refused(403, "Forbidden", name)
             for key, value in body["metadata"].get("annotations", {}).items():
                 place["metadata"]["annotations"].pop(key, None)
@@ -132,12 +132,15 @@ def test_after_the_controller_the_next_end_is_its_own_too(server: Server) -> Non
     assert server.controlled == ["lab-w1"] * 2
 
 
+@pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize(("life", "controlled"), [(3.0, True), (9.0, False)])
 def test_where_nothing_can_be_written_down_a_short_life_decides(
-    life: float, controlled: bool, server: Server
+    life: float, controlled: bool, there: bool, server: Server
 ) -> None:
-    server.no_system = True
-    del server.places[SYSTEM]
+    """Because it is not permitted, or because there is no place for it."""
+    server.read_only = True
+    if not there:
+        del server.places[SYSTEM]
     server.make("lab-w1")
     server.clock += life
     end(server, "lab-w1")

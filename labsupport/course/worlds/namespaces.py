@@ -32,10 +32,12 @@ if TYPE_CHECKING:
 SYSTEM = "labs-system"  # in each cluster that `labs up` has prepared (clusters/manifests/base)
 ENDED = "ended.labs.example/"  # begins its annotations that say when a namespace, whose name follows, was last ended
 MERGE = "application/merge-patch+json"
+CONTROLLER_ENDS = (
+    25.0  # seconds for a controller that has begun; it looks 5 s after a change to the namespace
+)
 
 _WAITS = 4.0  # seconds after a namespace's deletion in which its controller has surely not begun
 _COUNTS = 7.0  # seconds after the end of a namespace in which the controller may still come for it
-_ENDS = 25.0  # seconds for a controller that has begun; it looks 5 s after a change to the namespace
 _KEPT = 60.0  # seconds that it is known when a namespace was ended
 _NUDGE = "labs.example/emptied"  # annotation of a namespace that is being deleted, so that its controller looks again
 
@@ -71,8 +73,11 @@ class Endings:
         with suppress(kube.Refused):
             found = kube.get(self.api, "v1", "Namespace", SYSTEM)
             if found:
-                self._before = _times(found)
+                before = _times(found)
                 self._write_down(names, found)
+                self._before = (
+                    before  # where nothing can be written down, what stands there says nothing either
+                )
 
     def release(self, name: str, deadline: float) -> None:
         """Let an empty namespace that is being deleted go, and wait for that until `deadline` (monotonic). Where it is
@@ -115,7 +120,7 @@ class Endings:
         kube.request(self.api, "PATCH", path, body=patch, content_type=MERGE)
         target = kube.Target("v1", "Namespace", name)
         with suppress(TimedOut):
-            kube.until(self.api, target, kube.wait.gone, timeout=_ENDS)
+            kube.until(self.api, target, kube.wait.gone, timeout=CONTROLLER_ENDS)
         # What it changed itself brings it to look once more, 5 s later.
         with suppress(kube.Refused):
             self._write_down([name])

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labsupport import kube
-from labsupport.course.worlds.namespaces import MERGE, Endings, forget_events
+from labsupport.course.worlds.namespaces import CONTROLLER_ENDS, MERGE, Endings, forget_events
 from labsupport.course.worlds.ownership import Ownership
 from labsupport.errors import LabsError
 from labsupport.kube.kinds import Kind, kinds, metadata
@@ -32,7 +32,6 @@ LIMIT = 45.0  # seconds in all
 PATIENCE = 1.0  # seconds that a finalizer's owner has; most often it was removed just before
 PATIENCE_OWN = 6.0  # seconds for the finalizers of Kubernetes itself, whose owners do run
 ROUNDS_KEPT = 2  # of deleting, before even the namespace that is to stay is deleted
-CONTROLLER_ENDS = 25.0  # seconds more for namespaces whose controller has begun
 WORKERS = 6  # requests at the same time
 PAGE = 500  # objects of one kind on the whole cluster; where there are more, each namespace is asked
 SHORT = 6  # objects of one lab that are named one by one
