@@ -83,7 +83,7 @@ def content_command(
     """
     from labsupport import cluster as clusters
     from labsupport import kube
-    from labsupport.console import phase
+    from labsupport.console import note, phase
     from labsupport.course.manifest import find_lab, labs
     from labsupport.course.proofs import content
     from labsupport.course.proofs.continuity import differences
@@ -107,7 +107,11 @@ def content_command(
     api = None if offline else kube.connect(clusters.get(name).kubeconfig)
     began = time.monotonic()
     with phase("Exercises") as progress:
-        results = list(content.prove(api, chosen, mutate=mutate, progress=progress.update))
+        results = []
+        for result in content.prove(api, chosen, mutate=mutate, progress=progress.update):
+            results.append(result)
+            # All mutants take hours: what is known must not wait for the rest.
+            note("\n".join([f"  {result.id}: {'as it must be' if result.ok else 'faults'}", *result.faults]))
     checkpoints: dict[str, list[str]] = {}
     if whole:
         with phase("Checkpoints") as progress:

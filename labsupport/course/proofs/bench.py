@@ -173,7 +173,7 @@ def _exercise(api: ApiClient, lab: Lab, exercise: Exercise, result: Result, say:
         result.answers += 1
         what = f"{exercise.id}: {answer.name}"
         try:
-            judged = judge.judge(answer)
+            judged = judge.judge(answer, twice=True)
         except Exception as error:
             result.unexpected.append(f"{what}: {_first_line(error)}")
             continue

@@ -137,7 +137,7 @@ def _prove(judge: Judge, trying: Tried | None) -> ExerciseResult:
 
     def look(answer: Answer, *wanted: str) -> Judged:
         """Judge, and note whatever is not as it must be."""
-        found = judge.judge(answer, watched=True)
+        found = judge.judge(answer, twice=True, watched=True)
         judged.append(found)
         if found.verdict not in (*wanted, "undecided"):
             finding = f"{found.verdict} {found.diagnostic}".strip()

@@ -116,18 +116,22 @@ class Judge:
         """Whether anything can be judged here: without a cluster, only what has an offline check."""
         return self.api is not None or self._offline
 
-    def judge(self, answer: Answer, *, watched: bool = False) -> Judged:
-        """What becomes of `answer`; `watched`: the whole cluster is compared before and after its checks too."""
+    def judge(self, answer: Answer, *, twice: bool = False, watched: bool = False) -> Judged:
+        """What becomes of `answer`. `twice`: checked twice, which must give the same; `watched`: the whole cluster is
+        compared before and after its checks.
+        """
         self.progress(f"{self.exercise.id}: {answer.name}")
         with tempfile.TemporaryDirectory(prefix="labs-") as scratch:
-            first = self._judge_offline(answer, Path(scratch)) if self._offline and not answer.yaml else None
+            first = None
+            if self._offline and not answer.yaml:
+                first = self._judge_offline(answer, Path(scratch), twice=twice)
             if first and (first.verdict != "undecided" or self.api is None):
                 return first
             if self.api is None:
                 return Judged("undecided", "needs-the-cluster")
-            return self._judge_live(answer, Path(scratch), first, watched=watched)
+            return self._judge_live(answer, Path(scratch), first, twice=twice, watched=watched)
 
-    def _judge_offline(self, answer: Answer, scratch: Path) -> Judged:
+    def _judge_offline(self, answer: Answer, scratch: Path, *, twice: bool) -> Judged:
         """The verdict as far as no cluster is needed; `undecided` where it is the cluster that decides."""
         ran = self._run(answer, scratch / "offline.sqlite", _Nowhere(), self._earlier(scratch))
         began = time.monotonic()
@@ -138,7 +142,7 @@ class Judge:
             asked = True
             raise kube.Unreachable("There is no cluster here.")
 
-        verdict, notes = self._check_twice(ran, connect)
+        verdict, notes = self._check(ran, connect, twice=twice)
         seconds = verdict.seconds
         if ran.error and not isinstance(ran.error, kube.Unreachable) and not answer.may_raise:
             return Judged("raised", type(ran.error).__name__, str(ran.error))
@@ -150,7 +154,9 @@ class Judge:
         self.progress(f"{self.exercise.id}: {answer.name} ({time.monotonic() - began:.1f} s)")
         return Judged(verdict.verdict, verdict.diagnostic, verdict.observed, notes, seconds_offline=seconds)
 
-    def _judge_live(self, answer: Answer, scratch: Path, first: Judged | None, *, watched: bool) -> Judged:
+    def _judge_live(
+        self, answer: Answer, scratch: Path, first: Judged | None, *, twice: bool, watched: bool
+    ) -> Judged:
         assert self.api is not None  # noqa: S101 (judge() asks)
         api, world = self.api, World(self.api, self.lab)
         started = worlds.start(world, self.exercise.id)
@@ -167,7 +173,7 @@ class Judge:
             if ran.error and not answer.may_raise:
                 return Judged("raised", type(ran.error).__name__, str(ran.error))
             before = snapshot.at_rest(api) if watched and not self.exercise.breaks else None
-            verdict, notes = self._check_twice(ran, lambda: api)
+            verdict, notes = self._check(ran, lambda: api, twice=twice)
             if before is not None:
                 changes = snapshot.difference_when_settled(api, before, snapshot.REST)
                 notes += tuple(f"the check left the cluster changed: {change}" for change in changes)
@@ -213,14 +219,16 @@ class Judge:
             worlds.ensure_namespace(world, elsewhere)
         kube.apply(world.api, worlds.parse(world, answer.text), namespace=elsewhere or world.namespace)
 
-    def _check_twice(self, ran: _Ran, connect: Callable[[], Any]) -> tuple[Verdict, tuple[str, ...]]:
-        """The first verdict, the slower time of two, and what is wrong with the verdicts as such."""
+    def _check(
+        self, ran: _Ran, connect: Callable[[], Any], *, twice: bool
+    ) -> tuple[Verdict, tuple[str, ...]]:
+        """The first verdict, the time of the slower check, and what is wrong with the verdicts as such."""
         verdicts = []
-        for _ in range(2):
+        for _ in range(2 if twice else 1):
             verdicts.append(
                 engine.run(self.lab, self.exercise, connect=connect, answers=ran.names, store=ran.store)
             )
-        first, second = verdicts
+        first, second = verdicts[0], verdicts[-1]
         notes = []
         if (first.verdict, first.diagnostic) != (second.verdict, second.diagnostic):
             notes.append(f"twice in a row: {first.diagnostic}, then {second.diagnostic}")
