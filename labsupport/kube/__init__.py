@@ -8,11 +8,22 @@ Built on the official client, whose import takes up to a second: it is imported 
 from __future__ import annotations
 
 from labsupport.kube.apply import apply, delete
-from labsupport.kube.client import Answer, Refused, Unreachable, connect, connect_in_pod, exchange, request
+from labsupport.kube.client import (
+    MERGE_PATCH,
+    Answer,
+    Refused,
+    Unreachable,
+    connect,
+    connect_in_pod,
+    exchange,
+    patch,
+    request,
+)
 from labsupport.kube.objects import Applied, get, list_objects, load
 from labsupport.kube.wait import Seen, Target, ready, until, until_ready
 
 __all__ = [
+    "MERGE_PATCH",
     "Answer",
     "Applied",
     "Refused",
@@ -27,6 +38,7 @@ __all__ = [
     "get",
     "list_objects",
     "load",
+    "patch",
     "ready",
     "request",
     "until",

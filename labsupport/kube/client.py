@@ -21,6 +21,7 @@ REQUEST_TIMEOUT = 15.0  # seconds; a healthy API answers in milliseconds, so mor
 # whole seconds; the usual reason here, a kind that is new, is over sooner.
 AGAIN = 0.1  # seconds
 AGAIN_LIMIT = 8.0  # seconds
+MERGE_PATCH = "application/merge-patch+json"  # RFC 7386
 APPLY = "application/apply-patch+yaml"  # JSON is YAML, and JSON is what we send
 
 
@@ -133,6 +134,11 @@ def request(
     if response.status >= 400:
         raise _refused(response.status, content)
     return _decoded(response, content)
+
+
+def patch(api: ApiClient, path: str, change: Any) -> Any:
+    """Send a JSON merge patch (RFC 7386) and return the object as it is then. Errors: as for `request`."""
+    return request(api, "PATCH", path, body=change, content_type=MERGE_PATCH)
 
 
 def exchange(

@@ -57,6 +57,9 @@ class Server:
             del self.places[name]
         return place
 
+    def patch(self, api: object, path: str, change: Any) -> Any:
+        return self.request(api, "PATCH", path, change)
+
     def until(
         self, api: object, target: kube.Target, *args: Any, timeout: float, progress: Any = None
     ) -> None:
@@ -71,6 +74,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     made = Server()
     monkeypatch.setattr(kube, "get", made.get)
     monkeypatch.setattr(kube, "request", made.request)
+    monkeypatch.setattr(kube, "patch", made.patch)
     monkeypatch.setattr(kube, "until", made.until)
     monkeypatch.setattr(namespaces.time, "time", lambda: made.clock)
     monkeypatch.setattr(namespaces.time, "monotonic", lambda: made.clock)

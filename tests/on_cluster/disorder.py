@@ -10,7 +10,6 @@ from labsupport import kube
 from labsupport.course.worlds.world import World, ensure_namespace
 
 ANYTHING = [{"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"], "operations": ["*"], "scope": "*"}]
-MERGE = "application/merge-patch+json"
 
 
 def disturb(world: World, chance: Random, times: int = 4) -> list[str]:
@@ -91,13 +90,13 @@ def deleted_objects(world: World) -> None:
 
 def altered_namespace(world: World) -> None:
     body = {"metadata": {"labels": {"mine": "yes"}, "annotations": {"mine": "yes"}}}
-    kube.request(world.api, "PATCH", f"/api/v1/namespaces/{world.namespace}", body=body, content_type=MERGE)
+    kube.patch(world.api, f"/api/v1/namespaces/{world.namespace}", body)
 
 
 def altered_account(world: World) -> None:
     body = {"metadata": {"labels": {"mine": "yes"}}, "automountServiceAccountToken": False}
     path = f"/api/v1/namespaces/{world.namespace}/serviceaccounts/default"
-    kube.request(world.api, "PATCH", path, body=body, content_type=MERGE)
+    kube.patch(world.api, path, body)
 
 
 def second_namespace(world: World) -> None:

@@ -90,7 +90,7 @@ def test_a_checkpoint_is_the_state_after_the_earlier_solutions(api: ApiClient, c
     run_cell(solution_of(ONE, "w1-double"), names, "the second answer")
     apply_and_wait(world, ONE.exercise("w1-last").needs)
     mark = {"metadata": {"annotations": {STARTED: "w1-last"}}}
-    kube.request(api, "PATCH", "/api/v1/namespaces/lab-w1", body=mark, content_type=disorder.MERGE)
+    kube.patch(api, "/api/v1/namespaces/lab-w1", mark)
     by_hand = at_rest(api)
     start(world, "w1-last")
     assert difference_when_settled(api, by_hand, SETTLE) == []

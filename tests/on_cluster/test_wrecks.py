@@ -110,7 +110,7 @@ def test_a_finalizer_of_others_stays(api: ApiClient, wanted: Snapshot) -> None:
         assert kube.request(api, "GET", path) == before
     finally:
         body = {"metadata": {"finalizers": None}}
-        kube.request(api, "PATCH", path, body=body, content_type=disorder.MERGE)
+        kube.patch(api, path, body)
 
 
 # --- webhooks that nobody answers
@@ -172,7 +172,7 @@ def test_a_dead_conversion_webhook(api: ApiClient, wanted: Snapshot) -> None:
 
 def test_half_deleted_namespaces(api: ApiClient, wanted: Snapshot) -> None:
     body = {"metadata": {"finalizers": ["labs.example/nobody"]}}
-    kube.request(api, "PATCH", "/api/v1/namespaces/lab-w2", body=body, content_type=disorder.MERGE)
+    kube.patch(api, "/api/v1/namespaces/lab-w2", body)
     for lab in (ONE, TWO):
         ensure_namespace(World(api, lab))
         disorder.half_deleted_namespace(World(api, lab))

@@ -16,7 +16,6 @@ from labsupport.course.lessons.shepherding import Finding, judge
 from labsupport.errors import LabsError
 from labsupport.kube.objects import Object
 
-MERGE = "application/merge-patch+json"
 POLL = 1.0  # seconds between two looks at the journal; the flock itself is watched
 IDLE = 0.8  # seconds without a change, after which a flock is taken to be left alone
 PACE = 0.1
@@ -184,7 +183,7 @@ class Attack:
                 raise
 
     def _patch(self, path: str, change: Object) -> None:
-        kube.request(self.probe.api, "PATCH", path, body=change, content_type=MERGE)
+        kube.patch(self.probe.api, path, change)
 
 
 @contextlib.contextmanager

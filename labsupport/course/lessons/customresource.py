@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 CRD = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 SETTLE = 1.5  # seconds for a changed definition to be served; measured: 0.01 to 0.06
 PAUSE = 0.02  # seconds between two looks at what cannot be watched
-MERGE = "application/merge-patch+json"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
 
@@ -71,7 +70,9 @@ class Custom:
         """What the server answers to a merge patch (RFC 7386) of an object or of a subresource."""
         query = {"dryRun": "All"} if dry else {}
         path = self.path(name, subresource)
-        return kube.exchange(self.api, "PATCH", path, query=query, body=dict(change), content_type=MERGE)
+        return kube.exchange(
+            self.api, "PATCH", path, query=query, body=dict(change), content_type=kube.MERGE_PATCH
+        )
 
     def read(self, name: str, subresource: str = "", *, accept: str = "") -> kube.Answer:
         """What the server answers to a GET."""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 SILENCE = 10.0  # seconds without an event, after which the API server is taken to be away
 PER_WRITER = 15
-MERGE = "application/merge-patch+json"
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ def run_writers(function: Callable[..., Any], access: Access, namespace: str, na
     door = ""
     while any(thread.is_alive() for thread in threads):
         door = f"open {len(conflicts)}"
-        kube.request(third, "PATCH", path, body={"data": {"door": door}}, content_type=MERGE)
+        kube.patch(third, path, {"data": {"door": door}})
         for thread in threads:
             thread.join(timeout=0.03)
     if raised:

@@ -336,13 +336,7 @@ class Proxy:
         return kube.exchange(self.world.api, "GET", place, headers=headers, timeout=timeout, query=query)
 
     def _patch(self, group: str, kind: str, name: str, body: Json) -> None:
-        kube.request(
-            self.world.api,
-            "PATCH",
-            f"/{group}/namespaces/{self.world.namespace}/{kind}/{name}",
-            body=body,
-            content_type="application/merge-patch+json",
-        )
+        kube.patch(self.world.api, f"/{group}/namespaces/{self.world.namespace}/{kind}/{name}", body)
 
 
 def newest(pods: list[kube.objects.Object], digest: str = "") -> kube.objects.Object | None:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 SYSTEM = "labs-system"  # in each cluster that `labs up` has prepared (clusters/manifests/base)
 ENDED = "ended.labs.example/"  # begins its annotations that say when a namespace, whose name follows, was last ended
-MERGE = "application/merge-patch+json"
 CONTROLLER_ENDS = (
     25.0  # seconds for a controller that has begun; it looks 5 s after a change to the namespace
 )
@@ -91,7 +90,7 @@ class Endings:
         try:
             if finalizers := place["metadata"].get("finalizers"):
                 patch = {"metadata": {"finalizers": None}}
-                place = kube.request(self.api, "PATCH", path, body=patch, content_type=MERGE)
+                place = kube.patch(self.api, path, patch)
                 self.note(f"Namespace {name}", finalizers)
             if self._may_have_begun(place):
                 self._await_controller(name, path)
@@ -117,7 +116,7 @@ class Endings:
         """Let the controller end its work. It may wait for up to 16 s more; a change brings it to look in 5."""
         self.progress(f"waiting for the namespace controller to end {name}")
         patch = {"metadata": {"annotations": {_NUDGE: "true"}}}
-        kube.request(self.api, "PATCH", path, body=patch, content_type=MERGE)
+        kube.patch(self.api, path, patch)
         target = kube.Target("v1", "Namespace", name)
         with suppress(TimedOut):
             kube.until(self.api, target, kube.wait.gone, timeout=CONTROLLER_ENDS)
@@ -132,7 +131,7 @@ class Endings:
         moment = datetime.fromtimestamp(now, UTC).isoformat()
         annotations = {**{ENDED + name: None for name in old}, **{ENDED + name: moment for name in names}}
         patch = {"metadata": {"annotations": annotations}}
-        kube.request(self.api, "PATCH", f"/api/v1/namespaces/{SYSTEM}", body=patch, content_type=MERGE)
+        kube.patch(self.api, f"/api/v1/namespaces/{SYSTEM}", patch)
 
 
 def forget_events(api: ApiClient, namespace: str) -> None:

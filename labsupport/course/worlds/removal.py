@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labsupport import kube
-from labsupport.course.worlds.namespaces import CONTROLLER_ENDS, MERGE, Endings, forget_events
+from labsupport.course.worlds.namespaces import CONTROLLER_ENDS, Endings, forget_events
 from labsupport.course.worlds.ownership import Ownership
 from labsupport.errors import LabsError
 from labsupport.kube.kinds import Kind, kinds, metadata
@@ -347,7 +347,7 @@ class _Removal:
             # The uid makes it a condition: another object of that name, made since, is not meant.
             patch = {"metadata": {"uid": held["uid"], "finalizers": None}}
             try:
-                kube.request(self.api, "PATCH", each.path, body=patch, content_type=MERGE)
+                kube.patch(self.api, each.path, patch)
             except kube.Refused as error:
                 if error.status not in (404, 409):
                     self.refusals[each.path] = error
@@ -414,7 +414,7 @@ class _Removal:
                 continue
             patch = {"spec": {"conversion": {"strategy": "None", "webhook": None}}}
             try:
-                kube.request(self.api, "PATCH", f"{path}/{name}", body=patch, content_type=MERGE)
+                kube.patch(self.api, f"{path}/{name}", patch)
             except kube.Refused as error:
                 self.refusals[f"{path}/{name}"] = error
                 continue

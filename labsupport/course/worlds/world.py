@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from labsupport import kube
 from labsupport.course.manifest import Lab
 from labsupport.course.views import Note
-from labsupport.course.worlds.namespaces import MERGE, SYSTEM
+from labsupport.course.worlds.namespaces import SYSTEM
 from labsupport.course.worlds.ownership import (
     GROUP_DOMAIN,
     LAB,
@@ -330,7 +330,7 @@ def _claim(world: World) -> bool:
         patch = {"metadata": {"labels": labels, "annotations": annotations}}
         path = f"/api/v1/namespaces/{world.namespace}"
         try:
-            kube.request(world.api, "PATCH", path, body=patch, content_type=MERGE)
+            kube.patch(world.api, path, patch)
         except kube.Refused:
             return False
     return True
@@ -338,4 +338,4 @@ def _claim(world: World) -> bool:
 
 def _annotate(api: ApiClient, namespace: str, annotations: dict[str, str]) -> None:
     patch = {"metadata": {"annotations": annotations}}
-    kube.request(api, "PATCH", f"/api/v1/namespaces/{namespace}", body=patch, content_type=MERGE)
+    kube.patch(api, f"/api/v1/namespaces/{namespace}", patch)
