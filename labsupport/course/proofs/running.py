@@ -33,6 +33,9 @@ def run_solutions(
 
     notebook = nbformat.reads(generate(lab, solution=True), as_version=4)  # type: ignore[no-untyped-call]
     client = NotebookClient(notebook, timeout=CELL_LIMIT, kernel_name="python3", record_timing=True)
+    # Over ipc, as the learners' kernels: on loopback's TCP every user of the machine could send it code.
+    client.km = client.create_kernel_manager()
+    client.km.transport = "ipc"
     exercises = [cell.exercise for cell in cells(lab)]  # the solution notebook has them all, in this order
     seen: set[str] = set()
     try:
