@@ -1,8 +1,8 @@
 """Running a check: what an author's check gets, what it gives back, and how that becomes a verdict.
 
-A check is a function `(Probe) -> Outcome` in labs/source/<lab>/checks.py, found by its exercise's id in
-CHECKS. It looks at the cluster and at the learner's names itself, changes nothing of the learner's, and may
-take `LIMIT` seconds.
+A check is a function `(Probe) -> Outcome` in labs/source/<lab>/checks.py, or in a package checks/ in its place,
+found by its exercise's id in CHECKS. It looks at the cluster and at the learner's names itself, changes nothing
+of the learner's, and may take `LIMIT` seconds.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class _Overdue(BaseException):
 
 
 def checks_of(lab: Lab, table: str = "CHECKS") -> dict[str, Check]:
-    """The checks of a lab by exercise id, from its checks.py: CHECKS look at the cluster, OFFLINE come first and need
-    none.
+    """The checks of a lab by exercise id, from its checks.py or checks/: CHECKS look at the cluster, OFFLINE come
+    first and need none.
 
     Errors: LabsError if the module has no CHECKS.
     """
@@ -55,21 +55,25 @@ def checks_of(lab: Lab, table: str = "CHECKS") -> dict[str, Check]:
     module = sys.modules.get(name) or _load(name, lab)
     checks = getattr(module, table, {} if table == "OFFLINE" else None)
     if not isinstance(checks, dict):
-        raise LabsError(f"{lab.directory / 'checks.py'} defines no dictionary CHECKS.")
+        raise LabsError(f"{lab.checks} defines no dictionary CHECKS.")
     return checks
 
 
 def _load(name: str, lab: Lab) -> ModuleType:
-    # By path and not as a package: a lab's directory name is a title, not an identifier.
-    spec = importlib.util.spec_from_file_location(name, lab.directory / "checks.py")
+    # By path and under a name of our own: a lab's directory name is a title, not an identifier.
+    file = lab.checks
+    places = [str(file.parent)] if file.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(name, file, submodule_search_locations=places)
     if spec is None or spec.loader is None:
-        raise LabsError(f"{lab.directory / 'checks.py'} cannot be loaded.")
+        raise LabsError(f"{file} cannot be loaded.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        for each in list(sys.modules):
+            if each == name or each.startswith(f"{name}."):
+                del sys.modules[each]
         raise
     return module
 
@@ -146,7 +150,7 @@ def _outcome(lab: Lab, exercise: Exercise, connect: Callable[[], ApiClient], pro
     except Rejected as rejected:
         return rejected.outcome
     if outcome is None:
-        raise LabsError(f"{lab.directory / 'checks.py'} has no check for {exercise.id}.")
+        raise LabsError(f"{lab.checks} has no check for {exercise.id}.")
     return outcome
 
 

@@ -104,6 +104,20 @@ class Lab(Strict):
     exercises: tuple[Exercise, ...]
     directory: Path = Field(default=Path(), exclude=True)
 
+    @property
+    def checks(self) -> Path:
+        """The file that says which checks there are: checks/__init__.py where they have grown to a package, else
+        checks.py.
+        """
+        package = self.directory / "checks" / "__init__.py"
+        return package if package.is_file() else self.directory / "checks.py"
+
+    @property
+    def checks_files(self) -> tuple[Path, ...]:
+        """All files of the checks."""
+        first = self.checks
+        return tuple(sorted(first.parent.glob("*.py"))) if first.name == "__init__.py" else (first,)
+
     def exercise(self, identifier: str) -> Exercise:
         """The exercise of that id. Errors: LabsError lists those there are."""
         for exercise in self.exercises:

@@ -257,7 +257,7 @@ def _import_of(module: ModuleType, name: str) -> str:
 
 @cache
 def _package_can_be_imported(package: str) -> bool:
-    """Whether another Python finds this package; checks.py and notebooks are in sys.modules alone."""
+    """Whether another Python finds this package; a lab's checks and notebooks are in sys.modules alone."""
     if package in sys.builtin_module_names or package in sys.stdlib_module_names:
         return True
     spec = PathFinder.find_spec(package)

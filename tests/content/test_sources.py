@@ -63,7 +63,7 @@ def test_enough_exercises_have_a_second_solution(lab: Lab) -> None:
 
 @pytest.mark.parametrize(("lab", "exercise"), EXERCISES)
 def test_every_expected_diagnostic_is_one_of_the_check(lab: Lab, exercise: Exercise) -> None:
-    source = (lab.directory / "checks.py").read_text()
+    source = "\n".join(path.read_text() for path in lab.checks_files)
     for wrong in exercise.wrong:
         # Some checks put the exercise's id in front themselves.
         own = wrong.diagnostic.removeprefix(f"{exercise.id}/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +15,7 @@ from labsupport import kube
 from labsupport.course import exercise as engine
 from labsupport.course import ladder
 from labsupport.course.context import Context
-from labsupport.course.exercise import Outcome, Probe, not_yet, passed, run
+from labsupport.course.exercise import Outcome, Probe, checks_of, not_yet, passed, run
 from labsupport.course.manifest import Lab
 from labsupport.course.progress import Progress
 from labsupport.errors import LabsError
@@ -74,6 +74,60 @@ def raising(error: BaseException) -> Callable[[Probe], Outcome]:
 
 def verdict_of(store: Progress | None = None, **answers: Any) -> Any:
     return run(LAB, ONE, connect=lambda: None, answers=answers, store=store)  # type: ignore[arg-type, return-value]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """A lab whose checks are written by the test; what is loaded of them is forgotten afterwards."""
+    assert loaded() == []
+    yield LAB.model_copy(update={"directory": tmp_path})
+    for name in loaded():
+        del sys.modules[name]
+
+
+def loaded() -> list[str]:
+    return sorted(name for name in sys.modules if name.split(".")[0] == "labs_checks_zz")
+
+
+def write(lab: Lab, **modules: str) -> None:
+    (lab.directory / "checks").mkdir()
+    for name, text in modules.items():
+        (lab.directory / "checks" / f"{name}.py").write_text(text)
+
+
+TABLE = "from .one import one\nCHECKS = {'zz-one': one}\n"
+ONE_ALONE = "from .words import WORD\ndef one(probe):\n    return WORD\n"
+
+
+def test_checks_may_be_a_module_or_a_package(lab: Lab) -> None:
+    (lab.directory / "checks.py").write_text("CHECKS = {}\n")
+    # What Python leaves of a package that another revision had.
+    (lab.directory / "checks" / "__pycache__").mkdir(parents=True)
+    assert lab.checks_files == (lab.checks,) == (lab.directory / "checks.py",)
+    assert checks_of(lab) == {}
+    assert loaded() == ["labs_checks_zz"]
+
+
+def test_modules_of_a_package_of_checks_know_each_other(lab: Lab) -> None:
+    write(lab, __init__=TABLE, one=ONE_ALONE, words="WORD = 'seen'\n")
+    assert checks_of(lab)["zz-one"](None) == "seen"  # type: ignore[arg-type, comparison-overlap]
+    assert loaded() == ["labs_checks_zz", "labs_checks_zz.one", "labs_checks_zz.words"]
+    assert [path.name for path in lab.checks_files] == ["__init__.py", "one.py", "words.py"]
+    assert checks_of(lab, "OFFLINE") == {}
+
+
+def test_a_package_of_checks_that_fails_leaves_nothing_loaded(lab: Lab) -> None:
+    write(lab, __init__=TABLE, one=ONE_ALONE + "1 / 0\n", words="WORD = 'seen'\n")
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            checks_of(lab)
+        assert loaded() == []
+
+
+def test_what_has_no_table_is_named(lab: Lab) -> None:
+    write(lab, __init__="")
+    with pytest.raises(LabsError, match=r"checks/__init__\.py defines no dictionary CHECKS"):
+        checks_of(lab)
 
 
 def test_a_pass_carries_the_explanation(check: Any, store: Progress) -> None:
