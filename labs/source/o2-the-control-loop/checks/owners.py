@@ -13,6 +13,9 @@ Object = dict[str, Any]
 UNIQUE = (
     "A uid is given once and never again. Read it from the Flock that is there now, not from one that was."
 )
+LOOKED_UP = (
+    "The garbage collector looks the owner up by these fields; it must find the object with that uid there."
+)
 
 
 def owners(probe: Probe) -> Outcome:
@@ -53,8 +56,7 @@ def owners(probe: Probe) -> Outcome:
 
 
 def _not_the_flock(references: list[Object], flock: Object) -> Outcome | None:
-    same = [each for each in references if each["uid"] == flock["metadata"]["uid"]]
-    if not same:
+    if flock["metadata"]["uid"] not in [each["uid"] for each in references]:
         return not_yet(
             "o2-owners/wrong-uid",
             "The bell's owner reference has a uid that no Flock meadow has. To the garbage collector that owner is "
@@ -62,13 +64,12 @@ def _not_the_flock(references: list[Object], flock: Object) -> Outcome | None:
             "ConfigMap bell, metadata.ownerReferences[].uid",
             UNIQUE,
         )
-    wanted = {"apiVersion": flock["apiVersion"], "kind": "Flock", "name": "meadow"}
-    if wrong := [key for key, value in wanted.items() if same[0][key] != value]:
+    if wrong := _other_words(references, flock):
         return not_yet(
             "o2-owners/wrong-owner",
             f"The uid is that of the Flock meadow, but {', '.join(wrong)} of the owner reference says something else.",
             f"ConfigMap bell, metadata.ownerReferences[].{wrong[0]}",
-            "The garbage collector looks the owner up by these fields; it must find the object with that uid there.",
+            LOOKED_UP,
         )
     if len(references) > 1:
         return not_yet(
@@ -80,13 +81,21 @@ def _not_the_flock(references: list[Object], flock: Object) -> Outcome | None:
     return None
 
 
+def _other_words(references: list[Object], flock: Object) -> list[str]:
+    """In which fields the reference with the Flock's uid, if there is one, describes another object."""
+    same = [each for each in references if each["uid"] == flock["metadata"]["uid"]]
+    wanted = {"apiVersion": flock["apiVersion"], "kind": "Flock", "name": "meadow"}
+    return [key for key, value in wanted.items() if same and same[0][key] != value]
+
+
 def _no_bell(probe: Probe, flock: Object) -> Outcome:
     """Tell apart: never made, made elsewhere, made and collected. The watch's history knows what is gone by now."""
     told = list(_since(probe, flock))
     here = [each for each in told if each["metadata"]["namespace"] == probe.namespace]
     elsewhere = [each for each in told if each["metadata"]["namespace"] != probe.namespace]
     if here:
-        uids = [owner["uid"] for owner in here[-1]["metadata"].get("ownerReferences") or []]
+        references = here[-1]["metadata"].get("ownerReferences") or []
+        uids = [owner["uid"] for owner in references]
         if uids and flock["metadata"]["uid"] not in uids:
             return not_yet(
                 "o2-owners/wrong-uid",
@@ -94,6 +103,14 @@ def _no_bell(probe: Probe, flock: Object) -> Outcome:
                 "took it away again. Its owner reference had a uid that no Flock meadow has.",
                 f"ConfigMap bell in {probe.namespace}, its last version before it was deleted",
                 UNIQUE,
+            )
+        if wrong := _other_words(references, flock):
+            return not_yet(
+                "o2-owners/wrong-owner",
+                "There was a bell, and it was deleted again. The uid of its owner reference was that of the Flock "
+                f"meadow, but {', '.join(wrong)} said something else.",
+                f"ConfigMap bell in {probe.namespace}, its last version before it was deleted",
+                f"{LOOKED_UP} Otherwise that owner is gone to it, and the dependent object goes too.",
             )
         return not_yet(
             "o2-owners/deleted",
