@@ -80,3 +80,25 @@ def course_command(ctx: click.Context, labs: tuple[str, ...], name: str, as_json
                 cluster.down()
     emit(result.as_dict(), as_json=as_json, human=bench.describe(result))
     ctx.exit(1 if result.unexpected else 0)
+
+
+@bench_command.command("soak")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0.5),
+    default=30.0,
+    show_default=True,
+    help="How long; the first third is not counted.",
+)
+@json_option
+@click.pass_context
+def soak_command(ctx: click.Context, minutes: float, as_json: bool) -> None:
+    """Whether files, watches, processes or memory of an embedded cluster grow while Pods come and go.
+
+    On a cluster of its own. Exit status 0 only if nothing grows.
+    """
+    from labsupport.cluster import soak
+
+    result = soak.soak(minutes)
+    emit(result.as_dict(), as_json=as_json, human=soak.describe(result))
+    ctx.exit(1 if soak.growing_of(result.trends()) else 0)

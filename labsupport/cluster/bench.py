@@ -230,12 +230,12 @@ def _measure_running(cluster: Cluster) -> tuple[list[float], list[float], float,
                 name = f"one-{number}"
                 began = create(api, template, name)
                 alone.append(watcher.ready_at(name) - began)
-        _remove(api, template, [f"one-{number}" for number in range(COUNT)])
+        remove(api, template, [f"one-{number}" for number in range(COUNT)])
         with phase(f"{COUNT} Pods at once"):
             names = [f"batch-{number}" for number in range(COUNT)]
             sent = [create(api, template, name) for name in names]
             together = [watcher.ready_at(name) - sent[0] for name in names]
-        _remove(api, template, names)
+        remove(api, template, names)
     with phase(f"Idle for {IDLE_SECONDS:.0f} s"):
         time.sleep(SETTLE_SECONDS)
         pss, cpu = idle(cluster)
@@ -253,7 +253,8 @@ def create(api: ApiClient, template: dict[str, Any], name: str) -> float:
     return began
 
 
-def _remove(api: ApiClient, template: dict[str, Any], names: Sequence[str]) -> None:
+def remove(api: ApiClient, template: dict[str, Any], names: Sequence[str]) -> None:
+    """Delete Pods of these names and wait until they are gone."""
     from labsupport import kube
 
     pods = []

@@ -41,6 +41,19 @@ def node_processes(held: holder.Held) -> dict[int, psutil.Process]:
     return processes
 
 
+def component_processes(directory: ClusterDirectory) -> dict[str, psutil.Process]:
+    """The process of each component that runs, by the component's name; {} where the cluster does not run."""
+    held = holder.find(directory)
+    entries = readiness.read_status(directory).get("components", [])
+    if held is None or not isinstance(entries, list):
+        return {}
+    try:
+        processes = node_processes(held)
+    except psutil.NoSuchProcess:
+        return {}
+    return {entry["name"]: processes[entry["pid"]] for entry in entries if entry["pid"] in processes}
+
+
 def pss_bytes(process: psutil.Process) -> int | None:
     """Proportional share of memory of a process in bytes; None where it has ended or may not be read."""
     try:
