@@ -24,4 +24,4 @@ def test_pods_come_and_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     # The Pods of a round are gone when it is read: what is left are those of cluster DNS.
     assert trends["node", "addresses"].last == trends["node", "addresses"].first < soak.BATCH
     assert existing() == ()
-    assert list(tmp_path.iterdir()) == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
