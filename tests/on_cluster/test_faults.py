@@ -310,6 +310,9 @@ def test_kill_9_of_a_component(busy: EmbeddedCluster, row: Row, victim: str) -> 
     survived = kubectl(*survivor).stdout == before
     # The monitor holds the pipes of the containers' output: without it they end, and the kubelet starts them anew.
     assert survived is (victim != "container-monitor")
+    if not survived:
+        lost = ("get", "events", "--field-selector=involvedObject.name=survivor,reason=ContainersLost")
+        eventually(lambda: "main ended" in kubectl(*lost).stdout, "an event tells why")
     kubectl("delete", "pod", f"after-{victim}", "--wait=false", "--grace-period=0", "--force")
     pods = "Pods untouched" if survived else "Pods restarted"
     row(

@@ -33,6 +33,7 @@ POD_CIDR = "10.244.0.0/24"
 SERVICE_CIDR = "10.96.0.0/16"
 API_SERVICE_IP = "10.96.0.1"
 DNS_SERVICE_IP = "10.96.0.10"
+API_SERVER = "https://127.0.0.1:6443"  # as the node itself reaches it
 CLIENTS = ("kubelet", "controller-manager", "scheduler", "kube-proxy")
 PROGRAMS = (
     "etcd",
@@ -104,7 +105,7 @@ def write_node(
     for client in CLIENTS:
         content = kubeconfig(
             NODE_NAME,
-            "https://127.0.0.1:6443",
+            API_SERVER,
             {"certificate-authority": "/etc/kubernetes/pki/ca.crt"},
             {
                 "client-certificate": f"/etc/kubernetes/pki/{client}.crt",
@@ -129,6 +130,12 @@ def write_node(
         "catalogue": "/etc/labs/catalogue.json",
         "state": "/var/lib/labs-runtime",
         "run": "/run/labs",
+        "api": {
+            "server": API_SERVER,
+            "authority": "/etc/kubernetes/pki/ca.crt",
+            "certificate": "/etc/kubernetes/pki/kubelet.crt",
+            "key": "/etc/kubernetes/pki/kubelet.key",
+        },
     }
     for file, value in (
         ("node.json", configuration),

@@ -10,6 +10,16 @@ DEFAULT_PATH = Path("/etc/labs/runtime.json")
 
 
 @dataclass(frozen=True)
+class Api:
+    """The API server's address, and the files of its authority and of the node's own certificate and key."""
+
+    server: str
+    authority: str
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True)
 class Config:
     """Where things are inside the node.
 
@@ -23,6 +33,7 @@ class Config:
     catalogue: Path
     state: Path
     run: Path
+    api: Api
 
     @property
     def real_ids(self) -> bool:
@@ -58,4 +69,5 @@ def load(path: Path = DEFAULT_PATH) -> Config:
         catalogue=Path(data["catalogue"]),
         state=Path(data["state"]),
         run=Path(data["run"]),
+        api=Api(**data["api"]),
     )

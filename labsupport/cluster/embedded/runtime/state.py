@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from labsupport.cluster.embedded.runtime import events
 from labsupport.cluster.embedded.runtime.config import Config
 from labsupport.cluster.embedded.runtime.cri import api_pb2 as cri
 from labsupport.cluster.embedded.runtime.images import Images
@@ -27,6 +28,7 @@ from labsupport.cluster.embedded.runtime.users import read as read_accounts
 
 # What other runtimes report for a container whose end nobody saw.
 UNKNOWN_END = 255
+RESTARTED = "the node or its container monitor was restarted"
 
 
 @dataclass
@@ -87,12 +89,14 @@ class Runtime:
         namespace, are not ready any more, so that the kubelet makes new ones.
         """
         running = state["containers"]
+        ended: dict[str, list[str]] = {}
         for container in self.containers:
             known = running.get(container.id)
             if container.state == cri.CONTAINER_RUNNING:
                 if known is None:
-                    container.message = "the node or its container monitor was restarted"
+                    container.message = RESTARTED
                     self.mark_ended(container, UNKNOWN_END, "Unknown")
+                    ended.setdefault(container.sandbox_id, []).append(container.config.metadata.name)
                 elif known["exit_code"] is not None:
                     self.on_exit(container.id, known["exit_code"], known["finished_at"])
             elif container.state == cri.CONTAINER_CREATED and known and known["exit_code"] is None:
@@ -101,6 +105,13 @@ class Runtime:
                     container.state, container.pid = cri.CONTAINER_RUNNING, known["pid"]
                     container.started_at = container.started_at or time.time_ns()
                     self.containers.save(container)
+        pods = [
+            events.lost(sandbox.config, names)
+            for sandbox_id, names in ended.items()
+            if (sandbox := self.sandboxes.get(sandbox_id))
+        ]
+        if pods:
+            events.tell(self.config.api, pods, RESTARTED)
         if unwanted := [name for name in running if not self._is_wanted(name)]:
             # In a thread: this one is needed for the replies.
             threading.Thread(target=self._forget, args=(unwanted,), daemon=True).start()

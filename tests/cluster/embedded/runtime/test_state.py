@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from labsupport.cluster.embedded.runtime import containers, sandboxes, spec, state
-from labsupport.cluster.embedded.runtime.config import Config
+from labsupport.cluster.embedded.runtime import containers, events, sandboxes, spec, state
+from labsupport.cluster.embedded.runtime.config import Api, Config
 from labsupport.cluster.embedded.runtime.cri import api_pb2 as cri
 from labsupport.cluster.embedded.runtime.images import Images
 from labsupport.cluster.embedded.runtime.network import AddressPool
@@ -48,6 +48,7 @@ def runtime(tmp_path: Path) -> state.Runtime:
         catalogue=tmp_path / "catalogue.json",
         state=tmp_path / "state",
         run=tmp_path / "run",
+        api=Api("https://127.0.0.1:1", "ca.crt", "node.crt", "node.key"),
     )
     runtime = state.Runtime(
         config=config,
@@ -57,18 +58,27 @@ def runtime(tmp_path: Path) -> state.Runtime:
         pool=AddressPool(config.pod_cidr, used=["10.244.0.2"]),
         accounts=Accounts(),
     )
-    pod = cri.PodSandboxConfig()
+    pod = cri.PodSandboxConfig(metadata=cri.PodSandboxMetadata(name="p", namespace="n", uid="u"))
     pod.linux.security_context.namespace_options.pid = cri.CONTAINER
     runtime.sandboxes.add(Sandbox("s", pod, 1, address="10.244.0.2"))
     pinned = config.sandbox_run("s")
     pinned.mkdir(parents=True)
     (pinned / "uts").touch()
+    config_of_c = cri.ContainerConfig(metadata=cri.ContainerMetadata(name="main"))
     record = Container(
-        "c", "s", cri.ContainerConfig(), "sha256:1", "i", 1, state=cri.CONTAINER_RUNNING, started_at=2, pid=7
+        "c", "s", config_of_c, "sha256:1", "i", 1, state=cri.CONTAINER_RUNNING, started_at=2, pid=7
     )
     runtime.containers.add(record)
     runtime.shim = Shim()  # type: ignore[assignment]
     return runtime
+
+
+@pytest.fixture(autouse=True)
+def told(monkeypatch: pytest.MonkeyPatch) -> list[events.Lost]:
+    """Of which Pods an event would be written."""
+    pods: list[events.Lost] = []
+    monkeypatch.setattr(events, "tell", lambda api, found, message: pods.extend(found))
+    return pods
 
 
 def report(**containers: dict[str, Any]) -> dict[str, Any]:
@@ -81,10 +91,11 @@ def container(runtime: state.Runtime) -> Container:
     return found
 
 
-def test_running_container_is_taken_over(runtime: state.Runtime) -> None:
+def test_running_container_is_taken_over(runtime: state.Runtime, told: list[events.Lost]) -> None:
     runtime.on_connect(report(c={"pid": 7, "exit_code": None, "finished_at": 0}))
     assert container(runtime).state == cri.CONTAINER_RUNNING
     assert [sandbox.ready for sandbox in runtime.sandboxes] == [True]
+    assert told == []
 
 
 def test_end_that_the_server_missed(runtime: state.Runtime) -> None:
@@ -95,11 +106,12 @@ def test_end_that_the_server_missed(runtime: state.Runtime) -> None:
     assert ended.ended.is_set()
 
 
-def test_shim_that_knows_nothing(runtime: state.Runtime) -> None:
+def test_shim_that_knows_nothing(runtime: state.Runtime, told: list[events.Lost]) -> None:
     runtime.on_connect(report())
     ended = container(runtime)
     assert (ended.exit_code, ended.reason) == (255, "Unknown")
     assert "restarted" in ended.message
+    assert told == [events.Lost("n", "p", "u", ("main",))]
     assert [sandbox.ready for sandbox in runtime.sandboxes] == [True]
 
 
