@@ -19,7 +19,6 @@ from labsupport.course.manifest import find_lab
 from labsupport.course.proofs import content
 from labsupport.paths import LABS, REPOSITORY
 
-
 TRIED = os.environ.get("KIND_LABS", "00 o2").split()
 
 
