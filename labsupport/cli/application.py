@@ -15,6 +15,7 @@ COMMANDS = {
     "notebook": ("course", "Open JupyterLab on your copy of a lab."),
     "down": ("cluster", "Take the cluster down."),
     "status": ("cluster", "Say how the cluster is."),
+    "node": ("node", "List, stop, start, cut off and heal the nodes of a cluster."),
     "doctor": ("doctor", "Find out whether this machine can run a cluster."),
     "kubectl": ("cluster", "Run kubectl on the cluster."),
     "url": ("cluster", "Print a local URL that leads to a Service."),

@@ -23,6 +23,12 @@ from labsupport.errors import LabsError
     help="What runs it: that of the cluster that there is, else embedded.",
 )
 @click.option(
+    "--nodes",
+    type=click.IntRange(1, 9),
+    metavar="N",
+    help="embedded: how many nodes; of a cluster that there is, more are added. Without it: those it has, else one.",
+)
+@click.option(
     "--image", default=None, metavar="REF", help="kind: the node image; without it one is made here."
 )
 @click.option(
@@ -39,6 +45,7 @@ from labsupport.errors import LabsError
 def up_command(
     name: str,
     backend: str | None,
+    nodes: int | None,
     image: str | None,
     bundle: Path | None,
     digest: str | None,
@@ -51,7 +58,7 @@ def up_command(
     """
     if digest and bundle is None:
         raise click.UsageError("--digest belongs to --bundle")
-    cluster = clusters.get(name, backend, image=image)
+    cluster = clusters.get(name, backend, image=image, nodes=nodes)
     if bundle is not None:
         fill_cache(bundle, digest, cluster.backend)
     report = cluster.up(rebuild=rebuild)
@@ -124,18 +131,30 @@ def describe(status: ClusterStatus) -> str:
             "Its Kubernetes is an unofficial build, made on this machine from the released Go modules."
         )
     if status.components:
-        width = max(len(component.name) for component in status.components)
-        lines += ["", f"{'COMPONENT':{width}}  STATE       RESTARTS  MEMORY  LAST EXIT"]
-        for component in status.components:
-            memory = "" if component.pss_mb is None else f"{component.pss_mb:.0f} MB"
-            line = f"{component.name:{width}}  {component.state:10}  {component.restarts:8}  {memory:>6}"
-            lines.append(f"{line}  {component.last_exit}".rstrip())
-        known = [component.pss_mb for component in status.components if component.pss_mb is not None]
-        lines.append(f"{'all':{width}}  {'':10}  {'':8}  {sum(known):.0f} MB")
+        lines += ["", *component_table(status)]
     lines += ["", *status.problems] if status.problems else []
     if not status.running:
         lines.append("Next: labs up" + ("" if status.name == DEFAULT_NAME else f" --name {status.name}"))
     return "\n".join(lines)
+
+
+def component_table(status: ClusterStatus) -> list[str]:
+    """The components in columns, by node where there are several."""
+    several = len({component.node for component in status.components}) > 1
+    names = [
+        f"{component.node}  {component.name}" if several else component.name
+        for component in status.components
+    ]
+    width = max(map(len, names))
+    head = f"{'NODE':{len(status.components[0].node)}}  COMPONENT" if several else "COMPONENT"
+    lines = [f"{head:{width}}  STATE       RESTARTS  MEMORY  LAST EXIT"]
+    for name, component in zip(names, status.components, strict=True):
+        memory = "" if component.pss_mb is None else f"{component.pss_mb:.0f} MB"
+        line = f"{name:{width}}  {component.state:10}  {component.restarts:8}  {memory:>6}"
+        lines.append(f"{line}  {component.last_exit}".rstrip())
+    known = [component.pss_mb for component in status.components if component.pss_mb is not None]
+    lines.append(f"{'all':{width}}  {'':10}  {'':8}  {sum(known):.0f} MB")
+    return lines
 
 
 @click.command(

@@ -6,21 +6,29 @@ until it is asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from labsupport.cluster.embedded.backend import EmbeddedCluster
     from labsupport.cluster.interface import Cluster
 
-__all__ = ["BACKENDS", "DEFAULT_NAME", "current", "get"]
+__all__ = ["BACKENDS", "DEFAULT_NAME", "current", "get", "nodes_of"]
 
 BACKENDS = ("embedded", "kind")
 DEFAULT_NAME = "labs"
 
 
-def get(name: str = DEFAULT_NAME, backend: str | None = None, *, image: str | None = None) -> Cluster:
+def get(
+    name: str = DEFAULT_NAME,
+    backend: str | None = None,
+    *,
+    image: str | None = None,
+    nodes: int | None = None,
+) -> Cluster:
     """The cluster of that name, whether it exists or not; a back end is needed only to make another kind than it is.
 
-    `image`: the node image to make it from, for back ends that have one.
+    `image`: the node image to make it from, for back ends that have one. `nodes`: how many nodes `up` is to bring up,
+    for back ends that can have several; None: those that the cluster has, else one.
 
     Raises LabsError for a bad name, an unknown back end, or a name that a cluster of another back end has.
     """
@@ -37,6 +45,10 @@ def get(name: str = DEFAULT_NAME, backend: str | None = None, *, image: str | No
     if wanted == "kind":
         from labsupport.cluster.kind.backend import KindCluster
 
+        if nodes not in (None, 1):
+            raise LabsError(
+                "A kind cluster of this course has one node.", fix="--nodes belongs to --backend embedded"
+            )
         return KindCluster(name, image)
     if image:
         raise LabsError(
@@ -45,8 +57,26 @@ def get(name: str = DEFAULT_NAME, backend: str | None = None, *, image: str | No
     if wanted == "embedded":
         from labsupport.cluster.embedded.backend import EmbeddedCluster
 
-        return EmbeddedCluster(name)
+        return EmbeddedCluster(name, nodes)
     raise LabsError(f"There is no back end {wanted!r}.", fix=f"choose one of: {', '.join(BACKENDS)}")
+
+
+def nodes_of(name: str) -> EmbeddedCluster:
+    """The cluster of that name, for commands about its nodes.
+
+    Raises LabsError where there is none, or its back end has one node only.
+    """
+    from labsupport.errors import LabsError
+
+    found = get(name)
+    if found.backend != "embedded":
+        raise LabsError(
+            f"Cluster {name!r} is of the back end {found.backend!r}, whose one node cannot be stopped or cut off.",
+            fix="`labs up --name nodes --backend embedded --nodes 3` makes one that has several",
+        )
+    if not found.exists():
+        raise LabsError(f"There is no cluster {name!r}.", fix="`labs up --nodes 3` makes one of three nodes")
+    return cast("EmbeddedCluster", found)
 
 
 def current() -> Cluster:

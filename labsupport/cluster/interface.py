@@ -18,11 +18,37 @@ class Component:
     restarts: int
     pss_mb: float | None  # proportional share of memory, in MB; None where it cannot be read
     last_exit: str = ""  # how and why it ended last, "" if it never did
+    node: str = ""  # the node it runs on; "" where the back end has one only
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """One node of a cluster that has several."""
+
+    name: str
+    role: str  # control-plane, worker
+    state: str  # running, partitioned (runs, cut off on purpose), stopped (on purpose), ended (by itself)
+    ready: bool | None  # what the API server says of it; None where it does not know it or does not answer
+    address: str
+    pods: str  # the range of its Pods' addresses
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form (`labs node list --json`)."""
+        return {
+            "name": self.name,
+            "role": self.role,
+            "state": self.state,
+            "ready": self.ready,
+            "address": self.address,
+            "pods": self.pods,
+        }
 
 
 @dataclass(frozen=True)
 class ClusterStatus:
-    """What can be said of a cluster now. `ready` means: the API answers, the node is Ready, cluster DNS answers."""
+    """What can be said of a cluster now. `ready` means: the API answers, every node is Ready that was not stopped or
+    cut off on purpose, cluster DNS answers.
+    """
 
     ready: bool
     backend: str
@@ -48,6 +74,7 @@ class ClusterStatus:
             "components": [
                 {
                     "name": component.name,
+                    "node": component.node,
                     "state": component.state,
                     "restarts": component.restarts,
                     "pss_mb": component.pss_mb,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from labsupport.cluster.embedded.launcher import process_identity
+from labsupport.cluster.embedded.keeper import process_identity
 
 
 @dataclass(frozen=True)

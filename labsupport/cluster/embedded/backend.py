@@ -13,8 +13,8 @@ from pathlib import Path
 
 from labsupport import kube, paths
 from labsupport.cluster.directory import ClusterDirectory
-from labsupport.cluster.embedded import holder, idmap, prepare, readiness
-from labsupport.cluster.interface import ClusterStatus, UpReport
+from labsupport.cluster.embedded import holder, idmap, nodes, prepare, readiness
+from labsupport.cluster.interface import ClusterStatus, NodeStatus, UpReport
 from labsupport.console import note, phase
 from labsupport.errors import LabsError
 
@@ -26,8 +26,10 @@ class EmbeddedCluster:
 
     backend = "embedded"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, nodes: int | None = None) -> None:
+        """`nodes`: how many `up` is to bring up; None: those that the cluster has, else one."""
         self.name = name
+        self._nodes = nodes
         self._directory = ClusterDirectory(name)
         self._phases: list[tuple[str, float]] = []
 
@@ -56,18 +58,21 @@ class EmbeddedCluster:
             # The client takes half a second to import: long before it is needed, beside what takes longer. Nobody
             # waits for this thread: after a Ctrl-C in an import of ours it may hang on that module's lock for ever.
             threading.Thread(target=_import_client, daemon=True).start()
+            known = self._directory.read_record()
+            recorded = known.get("nodes", 1) if known else None
+            count = nodes.wanted_count(recorded, self._nodes, self.name)
             if rebuild:
                 holder.end(self._directory)
                 self._directory.remove()
-            known = self._directory.read_record()
+                known = {}
             held = holder.find(self._directory)
-            if held and (due := prepare.certificates_due(self._directory)):
+            if held and (due := prepare.certificates_due(self._directory, recorded or 1)):
                 note(f"  certificates to renew: {', '.join(due)}; restarting the cluster")
                 holder.end(self._directory)
                 held = None
             action = "found" if held else "restarted" if known.get("ready_once") else "created"
             if held is None:
-                self._start(known)
+                self._start(known, count)
             try:
                 self._wait_for_api()
             except readiness.StoreDamaged:
@@ -77,9 +82,10 @@ class EmbeddedCluster:
                 note("  what an interrupted first start left cannot be used: making the cluster anew")
                 holder.end(self._directory)
                 self._directory.remove()
-                self._start({})
+                self._start({}, count)
                 self._wait_for_api()
-            self._settle()
+            self._directory.update_record(nodes=count)
+            self._settle(count)
         return UpReport(action, time.monotonic() - started, tuple(self._phases))
 
     def down(self, *, keep: bool = False) -> None:
@@ -116,12 +122,26 @@ class EmbeddedCluster:
         target = service_target(self.kubeconfig, service, namespace, port)
         return f"http://127.0.0.1:{holder.forward(self._directory, target)}"
 
+    def nodes(self) -> tuple[NodeStatus, ...]:
+        """Every node: its state, and what the API server says of it."""
+        from labsupport.cluster.embedded.inspect import list_nodes
+
+        return list_nodes(self._directory)
+
+    def command_node(self, what: str, node: str) -> None:
+        """Start, stop, partition or heal a node; nothing happens where it is as wanted.
+
+        Started or healed, it is waited for until it is Ready. Raises LabsError: see nodes.command.
+        """
+        with phase(f"{node}: {what}") as progress:
+            nodes.command(self._directory, what, node, progress.update)
+
     def processes(self) -> tuple[int, ...]:
         """The launcher: everything of the cluster descends from it."""
         held = holder.find(self._directory)
         return () if held is None else (held.launcher,)
 
-    def _start(self, known: dict[str, object]) -> None:
+    def _start(self, known: dict[str, object], count: int) -> None:
         from labsupport.cluster import binaries, courseroot
         from labsupport.cluster.images import compiled_catalogue
 
@@ -135,7 +155,7 @@ class EmbeddedCluster:
             self._directory.make()
             if other := known.get("idmap"):
                 self._refuse_other_owner(str(other), id_map)
-            self._directory.update_record(backend=self.backend, idmap=id_map.kind)
+            self._directory.update_record(backend=self.backend, idmap=id_map.kind, nodes=count)
             renewed = prepare.write_node(self._directory, root.path, id_map, compiled_catalogue())
             if renewed and known.get("ready_once"):
                 note(f"  certificates renewed: {', '.join(renewed)}")
@@ -163,13 +183,16 @@ class EmbeddedCluster:
         with self._phase("API server"), phase("Waiting for the API server") as progress:
             readiness.wait_for_api(self._directory, progress.update)
 
-    def _settle(self) -> None:
-        """Apply the base manifests if they changed, and wait until the node and cluster DNS are ready."""
+    def _settle(self, count: int) -> None:
+        """Apply the base manifests if they changed, and wait until the nodes and cluster DNS are ready."""
         # Also for a cluster that was found: an interrupted `up` may have left an old one or half of one.
         held = holder.find(self._directory)
         if held is None:
             raise LabsError("The node ended while it started.", fix="labs up", anchor="node-ended")
         prepare.write_kubeconfig(self._directory, held.port)
+        if count > 1:
+            with self._phase("Further nodes started"):
+                nodes.start_missing(self._directory, count)
         api = kube.connect(self.kubeconfig)
         files = [path for directory in MANIFESTS for path in sorted(directory.glob("*.yaml"))]
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
@@ -181,6 +204,9 @@ class EmbeddedCluster:
             readiness.wait_for_node(api, self._directory, progress.update)
         with self._phase("Cluster DNS"), phase("Waiting for cluster DNS") as progress:
             readiness.wait_for_dns(self._directory, progress.update)
+        if count > 1:
+            with self._phase("Further nodes ready"), phase("Waiting for the further nodes") as progress:
+                nodes.wait_until_ready(api, self._directory, progress.update)
         self._directory.update_record(ready_once=True)
 
     @contextmanager

@@ -10,28 +10,44 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from labsupport.cluster.directory import ClusterDirectory
-from labsupport.cluster.embedded.launcher import STOP_SECONDS, process_identity
+from labsupport.cluster.embedded.keeper import process_identity
+from labsupport.cluster.embedded.launcher import STOP_SECONDS
 from labsupport.errors import LabsError
 
 START_SECONDS = 10.0
+COMMAND_SECONDS = (
+    15.0  # the slowest, an orderly end of a node, takes at most five on a machine that is not overloaded
+)
 POLL = 0.01  # seconds; the launcher reports by replacing a file
 
 
 @dataclass(frozen=True)
+class HeldWorker:
+    """A further node: running, partitioned, stopped (on purpose) or ended (by itself); its pid 1, or 0."""
+
+    state: str
+    init: int
+
+
+@dataclass(frozen=True)
 class Held:
-    """A launcher that runs: its port on loopback and its processes (pids on the host)."""
+    """A launcher that runs: its port on loopback and its processes (pids on the host); further nodes by name.
+
+    A node that was never started since the launcher was is not among them.
+    """
 
     port: int
     launcher: int
     keeper: int
     init: int
+    workers: Mapping[str, HeldWorker] = field(default_factory=dict)
 
 
 def find(directory: ClusterDirectory) -> Held | None:
@@ -41,7 +57,12 @@ def find(directory: ClusterDirectory) -> Held | None:
         _is_alive(report[key]) for key in ("launcher", "keeper", "init")
     ):
         return None
-    return Held(report["port"], *(report[key]["pid"] for key in ("launcher", "keeper", "init")))
+    workers = {
+        name: HeldWorker(entry["state"], entry.get("init", {}).get("pid", 0))
+        for name, entry in report.get("nodes", {}).items()
+    }
+    launcher, keeper, init = (report[key]["pid"] for key in ("launcher", "keeper", "init"))
+    return Held(report["port"], launcher, keeper, init, workers)
 
 
 def start(directory: ClusterDirectory) -> Held:
@@ -93,6 +114,8 @@ def end(directory: ClusterDirectory) -> None:
     """
     report = _report(directory)
     processes = [report[key] for key in ("launcher", "keeper", "init") if key in report]
+    for entry in report.get("nodes", {}).values():
+        processes += [entry[key] for key in ("keeper", "init") if key in entry]
     alive = [identity for identity in processes if _is_alive(identity)]
     if not alive:
         return
@@ -111,12 +134,30 @@ def end(directory: ClusterDirectory) -> None:
 
 def forward(directory: ClusterDirectory, target: str) -> int:
     """A port on loopback that leads to `target` ("address:port" in the node) until the cluster goes down."""
-    with _connection(directory.root / "control.sock") as connection:
-        connection.sendall(json.dumps({"forward": target}).encode() + b"\n")
-        answer = json.loads(connection.makefile().readline() or "{}")
+    answer = _ask(directory, {"forward": target})
     if "port" not in answer:
         raise LabsError(f"No port could be opened for {target}: {answer.get('error', 'no answer')}")
     return int(answer["port"])
+
+
+def command_worker(directory: ClusterDirectory, do: str, name: str) -> None:
+    """Have the launcher start, stop, partition or heal a further node; raises LabsError with its reason."""
+    answer = _ask(directory, {"node": name, "do": do})
+    if "nodes" not in answer:
+        why = answer.get("error", "no answer")
+        # A launcher of the time when there was one node only looks for another word in the request.
+        old = why == "'forward'"
+        raise LabsError(
+            f"{name}: `{do}` did not succeed: "
+            + ("the cluster was started by an older version of this course." if old else f"{why}."),
+            fix="`labs down --keep`, then `labs up`" if old else "`labs report` collects the logs",
+        )
+
+
+def _ask(directory: ClusterDirectory, request: dict[str, str]) -> dict[str, Any]:
+    with _connection(directory.root / "control.sock", COMMAND_SECONDS) as connection:
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        return dict(json.loads(connection.makefile().readline() or "{}"))
 
 
 @contextmanager
@@ -137,12 +178,12 @@ def connected(host_directory: Path, target: str, timeout: float = 5.0) -> Iterat
 
 
 @contextmanager
-def _connection(path: Path) -> Iterator[socket.socket]:
+def _connection(path: Path, timeout: float = 5.0) -> Iterator[socket.socket]:
     # Through the directory's descriptor: a socket's address takes 108 bytes, a path may be longer.
     directory = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(5)
+            connection.settimeout(timeout)
             connection.connect(f"/proc/self/fd/{directory}/{path.name}")
             yield connection
     finally:

@@ -2,36 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import psutil
 
 from labsupport.cluster.directory import ClusterDirectory
-from labsupport.cluster.embedded import holder, readiness
-from labsupport.cluster.interface import ClusterStatus, Component
+from labsupport.cluster.embedded import addresses, holder, readiness
+from labsupport.cluster.embedded.addresses import FIRST, Addresses
+from labsupport.cluster.interface import ClusterStatus, Component, NodeStatus
+from labsupport.errors import LabsError
 
 
 def status_of(directory: ClusterDirectory) -> ClusterStatus:
     """The status of a cluster, running or not."""
     record = directory.read_record()
     held = holder.find(directory)
-    node = readiness.read_status(directory)
-    problems = _problems(directory, held is not None, node)
+    count = int(record.get("nodes", 1))
+    states = node_states(held, count)
+    components = [
+        component for node, state in states.items() for component in _components(directory, node, state, held)
+    ]
+    problems = _problems(directory, held, states, components)
     return ClusterStatus(
         ready=not problems,
         running=held is not None,
         backend="embedded",
         name=directory.name,
         unofficial_build=bool(record.get("unofficial_build", False)),
-        components=_components(held, node),
+        components=tuple(components),
         kubeconfig=directory.kubeconfig,
         api=f"https://127.0.0.1:{held.port}" if held else "",
         problems=tuple(problems),
     )
 
 
-def node_processes(held: holder.Held) -> dict[int, psutil.Process]:
-    """Every process of the node by its pid inside it (pid 1 is the node's own)."""
+def node_states(held: holder.Held | None, count: int) -> dict[Addresses, str]:
+    """Each node of a cluster of `count` nodes and its state; "ended" where one should run and does not."""
+    states = {FIRST: "running" if held else "stopped"}
+    for node in addresses.workers(count):
+        worker = held.workers.get(node.name) if held else None
+        states[node] = worker.state if worker else "ended" if held else "stopped"
+    return states
+
+
+def list_nodes(directory: ClusterDirectory) -> tuple[NodeStatus, ...]:
+    """Every node with its state and what the API server says of it."""
+    held = holder.find(directory)
+    states = node_states(held, int(directory.read_record().get("nodes", 1)))
+    try:
+        conditions = readiness.node_conditions(directory) if held else {}
+    except LabsError:
+        conditions = {}
+    return tuple(
+        NodeStatus(
+            name=node.name,
+            role="control-plane" if node.is_first else "worker",
+            state=state,
+            ready=conditions[node.name].done if node.name in conditions else None,
+            address=node.ip,
+            pods=node.pod_cidr,
+        )
+        for node, state in states.items()
+    )
+
+
+def node_processes(held: holder.Held | holder.HeldWorker) -> dict[int, psutil.Process]:
+    """Every process of a node by its pid inside it (pid 1 is the node's own)."""
     processes = {}
     for process in [psutil.Process(held.init), *psutil.Process(held.init).children(recursive=True)]:
         inside = _pids_inside(process.pid)
@@ -73,43 +110,55 @@ def _pids_inside(pid: int) -> list[int]:
     return [int(number) for number in line.split()[1:]]
 
 
-def _components(held: holder.Held | None, node: dict[str, object]) -> tuple[Component, ...]:
+def _components(
+    directory: ClusterDirectory, node: Addresses, state: str, held: holder.Held | None
+) -> list[Component]:
     processes = {}
-    if held is not None:
+    runs = held is not None and state in ("running", "partitioned")
+    if held is not None and runs:
         try:
-            processes = node_processes(held)
+            processes = node_processes(held if node.is_first else held.workers[node.name])
         except psutil.NoSuchProcess:
-            held = None
+            runs = False
     components = []
-    entries = node.get("components", [])
-    for entry in entries if isinstance(entries, list) else []:
-        process = processes.get(entry["pid"]) if held else None
+    for entry in readiness.read_status(directory, node).get("components", []):
+        process = processes.get(entry["pid"]) if runs else None
         share = pss_bytes(process) if process else None
         components.append(
             Component(
                 name=entry["name"],
-                state=entry["state"] if held else "stopped",
+                state=entry["state"] if runs else "stopped",
                 restarts=entry["restarts"],
                 pss_mb=None if share is None else round(share / 2**20, 1),
                 last_exit=entry["last_exit"],
+                node=node.name,
             )
         )
-    return tuple(components)
+    return components
 
 
-def _problems(directory: ClusterDirectory, running: bool, node: dict[str, object]) -> list[str]:
-    """Why the cluster is not ready; [] where it is."""
+def _problems(
+    directory: ClusterDirectory,
+    held: holder.Held | None,
+    states: Mapping[Addresses, str],
+    components: Iterable[Component],
+) -> list[str]:
+    """Why the cluster is not ready; [] where it is. Nodes that were stopped or cut off on purpose are none."""
     if not directory.root.is_dir():
         return ["there is no such cluster: `labs up` makes it"]
-    if not running:
+    if held is None:
         return ["it is not running: `labs up` starts it"]
-    problems = []
-    entries = node.get("components", [])
-    for entry in entries if isinstance(entries, list) else []:
-        if entry["state"] != "running":
-            problems.append(f"{entry['name']} is {entry['state']}: {entry['last_exit']}".rstrip(": "))
+    problems = [
+        f"{node.name} does not run: `labs up` starts it" for node, state in states.items() if state == "ended"
+    ]
+    wanted = [node.name for node, state in states.items() if state == "running"]
+    for component in components:
+        if component.node in wanted and component.state != "running":
+            place = "" if len(states) == 1 else f" on {component.node}"
+            text = f"{component.name}{place} is {component.state}: {component.last_exit}"
+            problems.append(text.rstrip(": "))
     if not problems:
-        problems += readiness.api_problems(directory)
+        problems += readiness.api_problems(directory, wanted)
     if not problems and (dns := readiness.dns_problem(directory)):
         problems.append(f"cluster DNS does not answer: {dns}")
     return problems

@@ -1,4 +1,4 @@
-"""Pid 1 of the node: its addresses, its components, and the socket through which the host reaches it.
+"""Pid 1 of a node: its addresses, its components, and the socket through which the host reaches it.
 
 Runs on the course root's Python with the standard library only; the launcher has built the root directory
 (noderoot.py). Configuration: /etc/labs/node.json, written by the back end. What the host reads of it:
@@ -43,20 +43,19 @@ STOP_ORDER = (
 
 
 def set_up_network(configuration: dict[str, Any]) -> None:
-    """Give the node its address on the loopback device, and a route for Services.
-
-    There is no default route, here or anywhere in these namespaces: nothing can leave. Without a route for the Service
-    range the kernel would refuse a Service's address before kube-proxy's rules see it.
-    """
-    node_ip, services = configuration["node_ip"], configuration["service_cidr"]
-    commands = f"link set lo up\naddr add {node_ip}/32 dev lo\nroute add {services} dev lo src {node_ip}\n"
+    """Name the node, and give it its addresses and routes (addresses.py)."""
+    linux.sethostname(configuration["name"])
+    commands = "".join(f"{line}\n" for line in configuration["network"])
     subprocess.run(["/usr/sbin/ip", "-batch", "-"], input=commands.encode(), check=True)
     for name, value in (("ipv4/ip_forward", "1"), ("ipv4/conf/all/route_localnet", "1")):
         Path("/proc/sys/net", name).write_text(value)
 
 
-def set_up_directories() -> None:
-    """Directories that the programs expect; those on /run and /tmp are new at each start."""
+def set_up_directories(own: tuple[str, ...]) -> None:
+    """Directories that the programs expect; those on /run and /tmp are new at each start.
+
+    `own` are further ones, for the node's root alone.
+    """
     for path in (
         "/run/labs",
         "/run/netns",
@@ -66,7 +65,7 @@ def set_up_directories() -> None:
         "/var/log/containers",
     ):
         Path(path).mkdir(parents=True, exist_ok=True)
-    for path in ("/run/labs", "/var/lib/etcd", "/var/lib/labs-runtime", "/var/log/labs"):
+    for path in ("/run/labs", "/var/lib/labs-runtime", "/var/log/labs", *own):
         Path(path).mkdir(parents=True, exist_ok=True, mode=0o700)
         Path(path).chmod(0o700)
     if not Path("/var/run").is_symlink():
@@ -164,7 +163,8 @@ def main() -> None:
     configuration = json.loads(CONFIGURATION.read_text())
     linux.set_name("labs-node")
     os.umask(0o022)
-    set_up_directories()
+    names = {component["name"] for component in configuration["components"]["component"]}
+    set_up_directories(("/var/lib/etcd",) if "etcd" in names else ())
     log = os.open("/var/log/labs/node.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     set_up_network(configuration)
     # From here on errors go to the node's own log: the descriptors of the host's file are closed.

@@ -1,16 +1,18 @@
-"""The node's namespaces and its root directory, built on the way from the host into the node. Standard library only.
+"""A node's namespaces and its root directory, built on the way from the host into the node. Standard library only.
 
 Two user namespaces, one inside the other. The outer one binds what the node may only read (programs, the course
 root, our package) and makes these mounts read-only; in the inner one, which the node lives in, the kernel keeps them
 so whatever a privileged container tries (mount_namespaces(7), "locked" mounts). The rest of the host's file system is
-left behind by pivot_root.
+left behind by pivot_root. Further nodes live in the same two user namespaces and have all others for themselves.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
+import socket
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,10 +20,13 @@ from pathlib import Path
 
 from labsupport.cluster.embedded import linux
 from labsupport.cluster.embedded.idmap import IdMap
+from labsupport.cluster.embedded.runtime import rtnetlink
 
 STAGE = Path("/tmp")  # noqa: S108  exists everywhere; in a mount namespace of our own it is a place to build in
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
+VOLUMES = Path("/var/lib/hostpath-volumes")  # the default StorageClass's, as the node sees them
+NS_GET_PARENT = 0xB702  # ioctl_ns(2): the user namespace around a user namespace
 NODE_NAMESPACES = (
     linux.CLONE_NEWUSER
     | linux.CLONE_NEWNS
@@ -43,6 +48,7 @@ class Sources:
     var: Path
     host: Path  # the one directory that host and node share: socket and status
     programs: Mapping[str, Path]
+    volumes: Path | None = None  # where a worker finds node 1's volumes; node 1 has them in its /var
 
     def bound(self) -> dict[str, tuple[Path, bool]]:
         """Name on the stage -> (source, read-only)."""
@@ -52,6 +58,7 @@ class Sources:
             "etc": (self.etc, False),
             "var": (self.var, False),
             "host": (self.host, False),
+            **({"volumes": (self.volumes, False)} if self.volumes else {}),
             **{f"bin/{name}": (path, True) for name, path in self.programs.items()},
         }
 
@@ -87,9 +94,41 @@ def enter_namespaces(id_map: IdMap, sources: Sources, map_me: Callable[[], None]
         write_own_map(IdMap("single", 0, 0, 1))
     else:
         map_me()
-        os.setgroups([])
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
+        _become_the_nodes_root()
+
+
+def enter_beside(
+    id_map: IdMap, sources: Sources, first: int, connect: Callable[[socket.socket], None]
+) -> None:
+    """Go into the namespaces of a further node; the next child of the caller is their pid 1.
+
+    The user namespaces are those of the cluster, found at the first node's pid 1 (`first`, on the host); all others
+    are new. `connect` is called in the new network namespace with a netlink socket that speaks for the first node's.
+    """
+    inner = os.open(f"/proc/{first}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    network = os.open(f"/proc/{first}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    if id_map.kind == "single":
+        linux.setns(fcntl.ioctl(inner, NS_GET_PARENT), linux.CLONE_NEWUSER)
+    _enter_own_control_group()
+    linux.unshare(linux.CLONE_NEWNS)
+    linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
+    _set_stage(sources)
+    linux.setns(inner, linux.CLONE_NEWUSER)
+    if id_map.kind != "single":
+        _become_the_nodes_root()
+    linux.setns(network, linux.CLONE_NEWNET)
+    with rtnetlink.netlink() as first_link:
+        # The mount namespace belongs to another user namespace than the stage's: this is what locks the mounts.
+        linux.unshare(NODE_NAMESPACES & ~linux.CLONE_NEWUSER)
+        connect(first_link)
+    for descriptor in (inner, network):
+        os.close(descriptor)
+
+
+def _become_the_nodes_root() -> None:
+    os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
 
 
 def _enter_own_control_group() -> None:
@@ -148,6 +187,8 @@ def build_and_enter() -> None:
             (root / target).symlink_to(source)
         else:
             _bind(source, root / target)
+    if (STAGE / "volumes").is_dir():
+        _bind(STAGE / "volumes", root / VOLUMES.relative_to("/"))
     for entry in course_root.iterdir():
         if entry.is_symlink() and not (root / entry.name).exists():
             (root / entry.name).symlink_to(entry.readlink())

@@ -64,6 +64,14 @@ def leaves(node: str, node_ip: str, service_ip: str) -> tuple[Leaf, ...]:
     )
 
 
+def worker_leaves(node: str, node_ip: str) -> tuple[Leaf, ...]:
+    """The certificates of a further node, which holds no part of the control plane."""
+    return (
+        Leaf("kube-proxy", "ca", "system:kube-proxy", "system:node-proxier"),
+        Leaf("kubelet", "ca", f"system:node:{node}", "system:nodes", (node, node_ip)),
+    )
+
+
 ADMINISTRATOR = Leaf("admin", "ca", "labs:admin", "system:masters")
 AUTHORITIES = {"ca": "kubernetes-ca", "front-proxy-ca": "front-proxy-ca", "etcd-ca": "etcd-ca"}
 
@@ -105,6 +113,34 @@ def ensure(directory: Path, administrator: Path, wanted: tuple[Leaf, ...]) -> tu
             _write(place, leaf.file, key, _issue(leaf, key, authority))
             written.append(leaf.file)
     return tuple(written)
+
+
+def ensure_worker(directory: Path, authorities: Path, wanted: tuple[Leaf, ...]) -> tuple[str, ...]:
+    """Make what a further node lacks; returns the names of the files that were written.
+
+    `authorities` is the first node's directory, which `ensure` has filled; of it the new node gets the certificate
+    of the authority `ca`, and no key.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    certificate = (authorities / "ca.crt").read_bytes()
+    write_private(directory / "ca.crt", certificate)
+    written = due_worker(directory, authorities, wanted)
+    for leaf in wanted:
+        authority = _load_authority(authorities, leaf.authority)
+        if leaf.file in written and authority:
+            key = ec.generate_private_key(ec.SECP256R1())
+            _write(directory, leaf.file, key, _issue(leaf, key, authority))
+    return written
+
+
+def due_worker(directory: Path, authorities: Path, wanted: tuple[Leaf, ...]) -> tuple[str, ...]:
+    """Names of the files that `ensure_worker` would write now; none while the authority itself is due."""
+    loaded = {leaf.authority: _load_authority(authorities, leaf.authority) for leaf in wanted}
+    return tuple(
+        leaf.file
+        for leaf in wanted
+        if (authority := loaded[leaf.authority]) and not _is_valid(directory, leaf, authority)
+    )
 
 
 def due(directory: Path, administrator: Path, wanted: tuple[Leaf, ...]) -> tuple[str, ...]:

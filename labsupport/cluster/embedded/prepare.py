@@ -1,6 +1,7 @@
 """Everything on disk that a node needs before it starts: its /etc, its certificates, the package's copy.
 
-Written by the host into `<cluster>/node/`; each function may run again over what an interrupted run left.
+Written by the host into `<cluster>/node/`, for further nodes into `<cluster>/workers/<name>/`; each function may run
+again over what an interrupted run left.
 """
 
 from __future__ import annotations
@@ -22,19 +23,16 @@ import yaml
 
 from labsupport import paths
 from labsupport.cluster.directory import ClusterDirectory, remove_tree
-from labsupport.cluster.embedded import pki
+from labsupport.cluster.embedded import addresses, pki
+from labsupport.cluster.embedded.addresses import API_SERVICE_IP, FIRST, Addresses
 from labsupport.cluster.embedded.idmap import IdMap
+from labsupport.cluster.embedded.noderoot import VOLUMES
 from labsupport.errors import LabsError
 
 DEFINITIONS = paths.CLUSTERS / "embedded"
-NODE_NAME = "node-1"
-NODE_IP = "192.168.77.1"
-POD_CIDR = "10.244.0.0/24"
-SERVICE_CIDR = "10.96.0.0/16"
-API_SERVICE_IP = "10.96.0.1"
-DNS_SERVICE_IP = "10.96.0.10"
-API_SERVER = "https://127.0.0.1:6443"  # as the node itself reaches it
+NODE_NAME = FIRST.name
 CLIENTS = ("kubelet", "controller-manager", "scheduler", "kube-proxy")
+WORKER_CLIENTS = ("kubelet", "kube-proxy")
 PROGRAMS = (
     "etcd",
     "kube-apiserver",
@@ -80,9 +78,16 @@ class NodeDirectory:
         return self.var / "lib/etcd"
 
 
-def node_directory(directory: ClusterDirectory) -> NodeDirectory:
-    """The node's part of a cluster's directory."""
-    return NodeDirectory(directory.root / "node")
+def node_directory(directory: ClusterDirectory, node: Addresses = FIRST) -> NodeDirectory:
+    """A node's part of a cluster's directory."""
+    if node.is_first:
+        return NodeDirectory(directory.root / "node")
+    return NodeDirectory(workers_directory(directory) / node.name)
+
+
+def workers_directory(directory: ClusterDirectory) -> Path:
+    """Parent of the further nodes' directories."""
+    return directory.root / "workers"
 
 
 def write_node(
@@ -91,21 +96,50 @@ def write_node(
     id_map: IdMap,
     catalogue: Mapping[str, Any],
 ) -> tuple[str, ...]:
-    """Write or renew the node's files; returns the names of the certificates that were made or renewed."""
+    """Write or renew the first node's files; returns the names of the certificates that were made or renewed."""
     node = node_directory(directory)
+    _begin(node, course_root)
+    renewed = pki.ensure(_certificates(node), directory.root / "pki", _first_leaves())
+    _write_etc(node, FIRST, id_map, catalogue, "https://127.0.0.1:6443")
+    _copy_package(node.package)
+    _hand_over(node, id_map)
+    return renewed
+
+
+def write_worker(
+    directory: ClusterDirectory,
+    worker: Addresses,
+    course_root: Path,
+    id_map: IdMap,
+    catalogue: Mapping[str, Any],
+) -> None:
+    """Write or renew the files of a further node, which does not run; the first one's are there already."""
+    node = node_directory(directory, worker)
+    _begin(node, course_root)
+    # What the first node's volumes are mounted on.
+    (node.var / VOLUMES.relative_to("/var")).mkdir(parents=True, exist_ok=True)
+    pki.ensure_worker(_certificates(node), _certificates(node_directory(directory)), _worker_leaves(worker))
+    _write_etc(node, worker, id_map, catalogue, f"https://{FIRST.ip}:6443")
+    _hand_over(node, id_map)
+
+
+def _begin(node: NodeDirectory, course_root: Path) -> None:
     for path in (node.var, node.host):
         path.mkdir(parents=True, exist_ok=True)
     (node.host / "status.json").unlink(missing_ok=True)
     _copy_etc(course_root, node.etc)
+
+
+def _write_etc(
+    node: NodeDirectory, who: Addresses, id_map: IdMap, catalogue: Mapping[str, Any], server: str
+) -> None:
+    """What the programs of a node read; `server` is the API server's URL as the node sees it."""
     kubernetes = node.etc / "kubernetes"
-    renewed = pki.ensure(
-        kubernetes / "pki", directory.root / "pki", pki.leaves(NODE_NAME, NODE_IP, API_SERVICE_IP)
-    )
     (kubernetes / "manifests").mkdir(exist_ok=True)
-    for client in CLIENTS:
+    for client in CLIENTS if who.is_first else WORKER_CLIENTS:
         content = kubeconfig(
-            NODE_NAME,
-            API_SERVER,
+            who.name,
+            server,
             {"certificate-authority": "/etc/kubernetes/pki/ca.crt"},
             {
                 "client-certificate": f"/etc/kubernetes/pki/{client}.crt",
@@ -118,20 +152,20 @@ def write_node(
     labs = node.etc / "labs"
     labs.mkdir(exist_ok=True)
     configuration = {
-        "node_ip": NODE_IP,
-        "service_cidr": SERVICE_CIDR,
+        "name": who.name,
+        "network": addresses.network_commands(who),
         "idmap": id_map.kind,
-        "components": read_components(DEFINITIONS / "components.toml"),
+        "components": components_of(read_components(DEFINITIONS / "components.toml"), who),
     }
     runtime = {
-        "pod_cidr": POD_CIDR,
+        "pod_cidr": who.pod_cidr,
         "idmap": id_map.kind,
         "course_root": "/opt/course-root",
         "catalogue": "/etc/labs/catalogue.json",
         "state": "/var/lib/labs-runtime",
         "run": "/run/labs",
         "api": {
-            "server": API_SERVER,
+            "server": server,
             "authority": "/etc/kubernetes/pki/ca.crt",
             "certificate": "/etc/kubernetes/pki/kubelet.crt",
             "key": "/etc/kubernetes/pki/kubelet.key",
@@ -143,22 +177,48 @@ def write_node(
         ("catalogue.json", catalogue),
     ):
         paths.write_private(labs / file, json.dumps(value))
-    (node.etc / "hosts").write_text(f"127.0.0.1 localhost\n{NODE_IP} {NODE_NAME}\n")
-    (node.etc / "hostname").write_text(f"{NODE_NAME}\n")
+    (node.etc / "hosts").write_text(f"127.0.0.1 localhost\n{who.ip} {who.name}\n")
+    (node.etc / "hostname").write_text(f"{who.name}\n")
     (node.etc / "resolv.conf").write_text("")
-    _copy_package(node.package)
-    if id_map.owner_base is not None:
-        for path in (node.etc, node.host, node.package):
+
+
+def _hand_over(node: NodeDirectory, id_map: IdMap) -> None:
+    """Give the files to the node's root where that is not the caller."""
+    if id_map.owner_base is None:
+        return
+    for path in (node.etc, node.host, node.package):
+        if path.exists():
             give(path, id_map.owner_base)
-        # Not what lies below /var: that is the node's own, with owners of its own.
-        os.chown(node.var, id_map.owner_base, id_map.owner_base)
-    return renewed
+    # Not what lies below /var: that is the node's own, with owners of its own.
+    os.chown(node.var, id_map.owner_base, id_map.owner_base)
+    volumes = node.var / VOLUMES.relative_to("/var")
+    for path in (volumes.parent, volumes) if volumes.exists() else ():
+        os.chown(path, id_map.owner_base, id_map.owner_base)
 
 
-def certificates_due(directory: ClusterDirectory) -> tuple[str, ...]:
-    """Names of the certificates that are near their end, missing or damaged."""
-    place = node_directory(directory).etc / "kubernetes/pki"
-    return pki.due(place, directory.root / "pki", pki.leaves(NODE_NAME, NODE_IP, API_SERVICE_IP))
+def _certificates(node: NodeDirectory) -> Path:
+    return node.etc / "kubernetes/pki"
+
+
+def _first_leaves() -> tuple[pki.Leaf, ...]:
+    return pki.leaves(FIRST.name, FIRST.ip, API_SERVICE_IP)
+
+
+def _worker_leaves(worker: Addresses) -> tuple[pki.Leaf, ...]:
+    return pki.worker_leaves(worker.name, worker.ip)
+
+
+def certificates_due(directory: ClusterDirectory, count: int) -> tuple[str, ...]:
+    """Names of the certificates that are near their end, missing or damaged, on the `count` nodes of a cluster."""
+    first = _certificates(node_directory(directory))
+    names = [*pki.due(first, directory.root / "pki", _first_leaves())]
+    for worker in addresses.workers(count):
+        place = _certificates(node_directory(directory, worker))
+        if place.is_dir():  # else it was never started
+            names += [
+                f"{worker.name}/{file}" for file in pki.due_worker(place, first, _worker_leaves(worker))
+            ]
+    return tuple(names)
 
 
 def write_launch(
@@ -173,6 +233,7 @@ def write_launch(
         "etc": str(node.etc),
         "var": str(node.var),
         "host": str(node.host),
+        "workers": str(workers_directory(directory)),
         "programs": {name: str(path) for name, path in programs.items()},
         "idmap": asdict(id_map),
         "port": port,
@@ -232,6 +293,19 @@ def read_components(path: Path) -> dict[str, Any]:
             if other and other not in names:
                 raise LabsError(f"{path}: {entry['name']} comes after {other!r}, which is no component")
     return definition
+
+
+def components_of(definition: Mapping[str, Any], node: Addresses) -> dict[str, Any]:
+    """The definition for one node: its programs, with its name and address in their arguments."""
+    chosen = []
+    for entry in definition["component"]:
+        if not node.is_first and not entry.get("every_node"):
+            continue
+        argv = [word.replace("{node}", node.name).replace("{node_ip}", node.ip) for word in entry["argv"]]
+        # What they wait for runs on the first node; a further one is started when the API server is there.
+        waits = {} if node.is_first else {"after": "", "after_answering": ""}
+        chosen.append({**entry, "argv": argv, **waits})
+    return {**definition, "component": chosen}
 
 
 def give(path: Path, owner: int) -> None:

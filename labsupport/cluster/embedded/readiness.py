@@ -6,14 +6,15 @@ import datetime
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
 from labsupport.cluster.directory import ClusterDirectory
 from labsupport.cluster.embedded import holder
-from labsupport.cluster.embedded.prepare import API_SERVICE_IP, DNS_SERVICE_IP, NODE_NAME, node_directory
+from labsupport.cluster.embedded.addresses import API_SERVICE_IP, DNS_SERVICE_IP, FIRST, Addresses
+from labsupport.cluster.embedded.prepare import node_directory
 from labsupport.errors import LabsError
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ class StoreDamaged(LabsError):
     """etcd cannot start from what is on disk."""
 
 
-def read_status(directory: ClusterDirectory) -> dict[str, Any]:
-    """What the node says of itself (supervisor.py); {} before it has said anything."""
+def read_status(directory: ClusterDirectory, node: Addresses = FIRST) -> dict[str, Any]:
+    """What a node says of itself (supervisor.py); {} before it has said anything."""
     try:
-        status = json.loads((node_directory(directory).host / "status.json").read_text())
+        status = json.loads((node_directory(directory, node).host / "status.json").read_text())
     except (FileNotFoundError, ValueError):
         return {}
     return status if isinstance(status, dict) else {}
@@ -100,12 +101,25 @@ def store_error(directory: ClusterDirectory, last_exit: str) -> LabsError:
 def wait_for_node(api: ApiClient, directory: ClusterDirectory, update: Update) -> None:
     """Wait until the node is Ready since it was started, and the default service account exists (Pods need it)."""
     deadline = time.monotonic() + READY_SECONDS
-    started = float(read_status(directory).get("started", 0))
-    node = kube.Target("v1", "Node", NODE_NAME)
-    kube.until(api, node, ready_since(started), timeout=READY_SECONDS, progress=update)
+    wait_until_ready(api, directory, FIRST, update)
     account = kube.Target("v1", "ServiceAccount", "default", namespace="default")
     remaining = max(1.0, deadline - time.monotonic())
     kube.until(api, account, kube.ready, timeout=remaining, progress=update)
+
+
+def wait_until_ready(api: ApiClient, directory: ClusterDirectory, node: Addresses, update: Update) -> None:
+    """Wait until a node is Ready since it was started."""
+    deadline = time.monotonic() + READY_SECONDS
+    # It has said nothing yet where its first process has only just been started.
+    while not (started := float(read_status(directory, node).get("started", 0))):
+        if time.monotonic() > deadline:
+            raise LabsError(
+                f"{node.name} did not start within {READY_SECONDS:.0f} s: {_last_words(directory, node)}",
+                fix=f"`labs node stop {node.name}`, then `labs node start {node.name}`",
+            )
+        time.sleep(POLL)
+    target = kube.Target("v1", "Node", node.name)
+    kube.until(api, target, ready_since(started), timeout=READY_SECONDS, progress=update)
 
 
 def ready_since(started: float) -> Callable[[list[dict[str, Any]]], kube.Seen]:
@@ -161,8 +175,8 @@ def dns_problem(directory: ClusterDirectory) -> str:
     return "" if addresses == {API_SERVICE_IP} else f"answered {sorted(addresses) or answer.rcode().name}"
 
 
-def _last_words(directory: ClusterDirectory) -> str:
-    for log in (node_directory(directory).var / "log/labs/node.log", directory.root / "launcher.log"):
+def _last_words(directory: ClusterDirectory, node: Addresses = FIRST) -> str:
+    for log in (node_directory(directory, node).var / "log/labs/node.log", directory.root / "launcher.log"):
         lines = _lines(log)
         if lines:
             return lines[-1]
@@ -176,12 +190,18 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def api_problems(directory: ClusterDirectory) -> list[str]:
-    """Why the API server or the node is not ready, asked now; [] where both are."""
+def node_conditions(directory: ClusterDirectory) -> dict[str, kube.Seen]:
+    """Whether each node is Ready, by name, asked now. Raises LabsError where the API server does not answer."""
+    found = kube.list_objects(kube.connect(directory.kubeconfig), "v1", "Node")
+    return {node["metadata"]["name"]: ready_since(0)([node]) for node in found}
+
+
+def api_problems(directory: ClusterDirectory, wanted: Iterable[str]) -> list[str]:
+    """Why the API server or one of the nodes `wanted` is not ready, asked now; [] where all are."""
     try:
-        api = kube.connect(directory.kubeconfig)
-        node = kube.get(api, "v1", "Node", NODE_NAME)
+        conditions = node_conditions(directory)
     except LabsError as error:
         return [f"the API server does not answer: {error.what}"]
-    seen = ready_since(0)([node] if node else [])
-    return [] if seen.done else [f"node {NODE_NAME}: {seen.text}"]
+    missing = ready_since(0)([])
+    seen = {name: conditions.get(name, missing) for name in wanted}
+    return [f"node {name}: {condition.text}" for name, condition in seen.items() if not condition.done]

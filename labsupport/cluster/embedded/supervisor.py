@@ -1,4 +1,4 @@
-"""Starts the node's components, starts again what died, and ends them in order. Runs as pid 1 of the node.
+"""Starts a node's components, starts again what died, and ends them in order. Runs as pid 1 of the node.
 
 Standard library only. As pid 1 it also collects every orphan of the node, so it waits for any child itself and leaves
 `subprocess` only the starting.
@@ -115,11 +115,14 @@ class Supervisor:
                     self._has_ended(component, os.waitstatus_to_exitcode(status))
 
     async def stop(self, order: tuple[tuple[str, float], ...]) -> None:
-        """End components in the order given, each with its seconds between SIGTERM and SIGKILL."""
+        """End components in the order given, each with its seconds between SIGTERM and SIGKILL.
+
+        The order may name some that this node does not have.
+        """
         self._stopping = True
         for name, grace in order:
-            component = self.components[name]
-            if not component.pid:
+            component = self.components.get(name)
+            if component is None or not component.pid:
                 continue
             ended = self._ended.setdefault(component.pid, asyncio.get_running_loop().create_future())
             os.kill(component.pid, signal.SIGTERM)

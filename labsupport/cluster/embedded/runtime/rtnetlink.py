@@ -1,4 +1,4 @@
-"""The rtnetlink requests a Pod's network needs: veth pair, address, link up, route.
+"""The rtnetlink requests that the networks of Pods and nodes need: veth pair, address, link up, route.
 
 Talking to the kernel directly saves two `ip` processes per Pod (about 10 ms) and iproute2 itself.
 Source: rtnetlink(7), linux/rtnetlink.h, linux/if_link.h. IPv4 only.
@@ -18,7 +18,7 @@ _NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _NEWROUTE = 16, 17, 18, 20, 24
 _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 3, 18, 28
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS, _NOPREFIXROUTE = 1, 2, 8, 0x200
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
 _TABLE_MAIN, _PROTO_BOOT, _SCOPE_UNIVERSE, _SCOPE_LINK, _UNICAST = 254, 3, 0, 253, 1
 _IFF_UP = 1
 
@@ -99,16 +99,28 @@ def add_address(link: socket.socket, index: int, address: str, prefix_length: in
     _request(link, _NEWADDR, _ACK | _CREATE_EXCL, body, f"add address {address}/{prefix_length}")
 
 
-def add_route(link: socket.socket, index: int, destination: str | None, gateway: str | None = None) -> None:
-    """Route one IPv4 address (None: everything else) through the interface, or through a gateway on it."""
+def add_route(
+    link: socket.socket,
+    index: int,
+    destination: str | None,
+    gateway: str | None = None,
+    source: str | None = None,
+) -> None:
+    """Route one IPv4 address or range (None: everything else) through the interface, or through a gateway on it.
+
+    `source` is the address that the node itself then speaks from.
+    """
     scope = _SCOPE_UNIVERSE if gateway else _SCOPE_LINK
-    length = 32 if destination else 0
+    address, _, prefix = (destination or "").partition("/")
+    length = int(prefix or 32) if destination else 0
     body = struct.pack(
         "BBBBBBBBI", socket.AF_INET, length, 0, 0, _TABLE_MAIN, _PROTO_BOOT, scope, _UNICAST, 0
     )
     if destination:
-        body += attribute(_RTA_DST, socket.inet_aton(destination))
+        body += attribute(_RTA_DST, socket.inet_aton(address))
     if gateway:
         body += attribute(_RTA_GATEWAY, socket.inet_aton(gateway))
+    if source:
+        body += attribute(_RTA_PREFSRC, socket.inet_aton(source))
     body += attribute(_RTA_OIF, struct.pack("I", index))
     _request(link, _NEWROUTE, _ACK | _CREATE_EXCL, body, f"add route to {destination or 'default'}")
