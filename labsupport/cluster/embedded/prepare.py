@@ -289,7 +289,7 @@ def read_components(path: Path) -> dict[str, Any]:
     for number, entry in enumerate(definition.get("component", []), 1):
         if not entry.get("name") or not entry.get("argv"):
             raise LabsError(f"{path}: component {number} needs a name and an argv")
-        for other in (entry.get("after"), entry.get("after_answering")):
+        for other in (entry.get("after"), entry.get("after_answering"), entry.get("after_elsewhere")):
             if other and other not in names:
                 raise LabsError(f"{path}: {entry['name']} comes after {other!r}, which is no component")
     return definition
@@ -303,7 +303,7 @@ def components_of(definition: Mapping[str, Any], node: Addresses) -> dict[str, A
             continue
         argv = [word.replace("{node}", node.name).replace("{node_ip}", node.ip) for word in entry["argv"]]
         # What they wait for runs on the first node; a further one is started when the API server is there.
-        waits = {} if node.is_first else {"after": "", "after_answering": ""}
+        waits = {} if node.is_first else {"after": entry.get("after_elsewhere", ""), "after_answering": ""}
         chosen.append({**entry, "argv": argv, **waits})
     return {**definition, "component": chosen}
 

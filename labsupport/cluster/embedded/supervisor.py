@@ -90,6 +90,10 @@ class Supervisor:
         """Start every component that waits for no other."""
         self._start_waiting(lambda component: not component.after and not component.after_answering)
 
+    def is_waited_for(self, name: str) -> bool:
+        """Whether another component starts only when this one is ready."""
+        return any(component.after == name for component in self.components.values())
+
     def mark_answering(self, name: str) -> None:
         """Note that a component answers, be it with a refusal, and start what waited for that."""
         self.components[name].answering = True
