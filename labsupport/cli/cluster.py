@@ -132,7 +132,7 @@ def describe(status: ClusterStatus) -> str:
         )
     if status.components:
         lines += ["", *component_table(status)]
-    lines += ["", *status.problems] if status.problems else []
+    lines += ["", *status.notes, *status.problems] if status.notes or status.problems else []
     if not status.running:
         lines.append("Next: labs up" + ("" if status.name == DEFAULT_NAME else f" --name {status.name}"))
     return "\n".join(lines)

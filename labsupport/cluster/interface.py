@@ -59,6 +59,7 @@ class ClusterStatus:
     api: str
     running: bool
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what is not as usual and yet as wanted: nodes that were stopped or cut off
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form (`labs status --json`)."""
@@ -71,6 +72,7 @@ class ClusterStatus:
             "kubeconfig": str(self.kubeconfig),
             "api": self.api,
             "problems": list(self.problems),
+            "notes": list(self.notes),
             "components": [
                 {
                     "name": component.name,

@@ -94,7 +94,13 @@ def cut_rules(number: int, device: str, *, cut: bool) -> str:
     table = f"labs_partition_{number}"
     lines = [f"add table ip {table}", f"delete table ip {table}"]
     if cut:
-        # Before all else that looks at packets, connection tracking as well.
-        chain = f'chain arriving {{ type filter hook prerouting priority -450; iifname "{device}" drop; }}'
-        lines.append(f"table ip {table} {{ {chain} }}")
+        lines += [
+            f"table ip {table} {{",
+            "chain arriving {",
+            # Before all else that looks at packets, connection tracking as well.
+            "type filter hook prerouting priority -450;",
+            f'iifname "{device}" drop',
+            "}",
+            "}",
+        ]
     return "\n".join(lines) + "\n"

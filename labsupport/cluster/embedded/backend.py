@@ -207,6 +207,8 @@ class EmbeddedCluster:
         if count > 1:
             with self._phase("Further nodes ready"), phase("Waiting for the further nodes") as progress:
                 nodes.wait_until_ready(api, self._directory, progress.update)
+            for sentence in nodes.out_on_purpose(self._directory, count):
+                note(f"  {sentence}")
         self._directory.update_record(ready_once=True)
 
     @contextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 
 from labsupport.cluster.directory import ClusterDirectory
-from labsupport.cluster.embedded import addresses, holder, readiness
-from labsupport.cluster.embedded.addresses import FIRST, Addresses
+from labsupport.cluster.embedded import holder, nodes, readiness
+from labsupport.cluster.embedded.addresses import Addresses
 from labsupport.cluster.interface import ClusterStatus, Component, NodeStatus
 from labsupport.errors import LabsError
 
@@ -19,7 +19,7 @@ def status_of(directory: ClusterDirectory) -> ClusterStatus:
     record = directory.read_record()
     held = holder.find(directory)
     count = int(record.get("nodes", 1))
-    states = node_states(held, count)
+    states = nodes.states(held, count)
     components = [
         component for node, state in states.items() for component in _components(directory, node, state, held)
     ]
@@ -34,22 +34,14 @@ def status_of(directory: ClusterDirectory) -> ClusterStatus:
         kubeconfig=directory.kubeconfig,
         api=f"https://127.0.0.1:{held.port}" if held else "",
         problems=tuple(problems),
+        notes=nodes.out_on_purpose(directory, count),
     )
-
-
-def node_states(held: holder.Held | None, count: int) -> dict[Addresses, str]:
-    """Each node of a cluster of `count` nodes and its state; "ended" where one should run and does not."""
-    states = {FIRST: "running" if held else "stopped"}
-    for node in addresses.workers(count):
-        worker = held.workers.get(node.name) if held else None
-        states[node] = worker.state if worker else "ended" if held else "stopped"
-    return states
 
 
 def list_nodes(directory: ClusterDirectory) -> tuple[NodeStatus, ...]:
     """Every node with its state and what the API server says of it."""
     held = holder.find(directory)
-    states = node_states(held, int(directory.read_record().get("nodes", 1)))
+    states = nodes.states(held, int(directory.read_record().get("nodes", 1)))
     try:
         conditions = readiness.node_conditions(directory) if held else {}
     except LabsError:

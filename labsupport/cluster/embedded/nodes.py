@@ -43,6 +43,28 @@ def wanted_count(recorded: int | None, asked: int | None, name: str) -> int:
     return asked
 
 
+def states(held: holder.Held | None, count: int) -> dict[Addresses, str]:
+    """Each node of a cluster of `count` nodes and its state; "ended" where one should run and does not."""
+    found = {FIRST: "running" if held else "stopped"}
+    for node in addresses.workers(count):
+        worker = held.workers.get(node.name) if held else None
+        found[node] = worker.state if worker else "ended" if held else "stopped"
+    return found
+
+
+def out_on_purpose(directory: ClusterDirectory, count: int) -> tuple[str, ...]:
+    """A sentence for each node of a running cluster that was stopped or cut off, with what brings it back."""
+    held = holder.find(directory)
+    words = {
+        "stopped": "is stopped: `labs node start {}` starts it",
+        "partitioned": "is cut off: `labs node heal {}` connects it again",
+    }
+    known = states(held, count) if held else {}
+    return tuple(
+        f"{node.name} {words[state].format(node.name)}" for node, state in known.items() if state in words
+    )
+
+
 def worker_named(directory: ClusterDirectory, name: str, what: str) -> Addresses:
     """The further node of that name, for doing `what` to it; raises LabsError where there is none of it."""
     count = count_of(directory)
