@@ -99,6 +99,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.failed and call.when == "call" and "kubectl" in getattr(item, "fixturenames", ()):
         run = item.funcargs["kubectl"]  # type: ignore[attr-defined]
         for title, arguments in (
+            ("Nodes", ("get", "nodes", "-o", "wide")),
             ("Pods", ("get", "pods", "-A", "-o", "wide")),
             ("Events", ("get", "events", "-A", "--sort-by=.lastTimestamp")),
         ):

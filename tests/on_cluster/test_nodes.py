@@ -1,0 +1,507 @@
+"""A cluster of three nodes: Pods are spread and talk, nodes fail as Kubernetes documents, and all comes back.
+
+One cluster for all of it, in the order of the file. The two failures take a minute each: Kubernetes waits 50 s before
+it holds a node for lost.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from labsupport import kube
+from labsupport.cluster import get
+from labsupport.cluster.embedded import addresses, holder
+from labsupport.cluster.embedded.backend import EmbeddedCluster
+from labsupport.cluster.embedded.inspect import node_processes
+from labsupport.cluster.embedded.prepare import node_directory
+from labsupport.cluster.embedded.readiness import read_status
+from labsupport.errors import LabsError
+
+from .machine import Belongings, belongings, left_of
+from .pods import PYTHON, pod, start
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+LABS = [sys.executable, "-m", "labsupport.cli"]
+NAME = "nodes"
+NODES = ("node-1", "node-2", "node-3")
+LOST = 90.0  # seconds; Kubernetes' own 50 and what a busy machine adds
+SOON = 60.0
+SERVER = (
+    "import http.server, os\n"
+    "class Handler(http.server.BaseHTTPRequestHandler):\n"
+    "    def do_GET(self):\n"
+    "        body = f\"{os.environ['NODE']} {self.client_address[0]}\".encode()\n"
+    "        self.send_response(200)\n"
+    "        self.send_header('Content-Length', str(len(body)))\n"
+    "        self.end_headers()\n"
+    "        self.wfile.write(body)\n"
+    "    def log_message(self, *words): print('asked', flush=True)\n"
+    "http.server.ThreadingHTTPServer(('', 8080), Handler).serve_forever()\n"
+)
+Kubectl = Callable[..., Any]
+Object = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedCluster]:
+    """Three nodes, come about as a learner's may: one at first, then more, with a Ctrl-C while they were added."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("nodes")))
+        made = get(NAME)
+        assert isinstance(made, EmbeddedCluster)
+        try:
+            made.up()
+            more = [*LABS, "up", "--name", NAME, "--nodes", "3"]
+            process = subprocess.Popen(more, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            begun = node_directory(made._directory, addresses.Addresses(2)).etc
+            while not begun.exists() and process.poll() is None:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=30)
+            assert process.returncode in (130, -signal.SIGINT), said
+            assert "Traceback" not in said
+            # Without --nodes: an interrupted one has noted what was asked for.
+            again = subprocess.run(
+                [*LABS, "up", "--name", NAME], capture_output=True, text=True, timeout=120, check=False
+            )
+            assert again.returncode == 0, again.stderr
+            yield made
+        finally:
+            made.down()
+
+
+@pytest.fixture(scope="module")
+def kubectl(cluster: EmbeddedCluster) -> Kubectl:
+    def run(*arguments: str, check: bool = True, input: str = "", timeout: float = 60) -> Any:
+        program = [str(cluster.kubectl()), "--kubeconfig", str(cluster.kubeconfig)]
+        done = subprocess.run(
+            [*program, *arguments], input=input, capture_output=True, text=True, timeout=timeout
+        )
+        if check and done.returncode:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr.strip() or done.stdout}")
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def api(cluster: EmbeddedCluster) -> ApiClient:
+    return kube.connect(cluster.kubeconfig)
+
+
+@pytest.fixture(scope="module")
+def servers(kubectl: Kubectl, api: ApiClient) -> dict[str, Object]:
+    """A DaemonSet behind a NodePort Service: its Pod on each node, by the node's name."""
+    container = {
+        "name": "main",
+        "image": PYTHON,
+        "command": ["python3", "-c", SERVER],
+        "env": [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+        "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+    }
+    template = {
+        "metadata": {"labels": {"app": "server"}},
+        "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
+    }
+    selector = {"app": "server"}
+    daemons = {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "server"},
+        "spec": {"selector": {"matchLabels": selector}, "template": template},
+    }
+    ports = [{"port": 80, "targetPort": 8080, "nodePort": 30080}]
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "server"},
+        "spec": {"type": "NodePort", "selector": selector, "ports": ports},
+    }
+    start(kubectl, "default", daemons, service)
+    kubectl("rollout", "status", "daemonset/server", "--timeout=60s")
+    found = kube.list_objects(api, "v1", "Pod", "default", labels="app=server")
+    return {each["spec"]["nodeName"]: each for each in found}
+
+
+def labs_node(*arguments: str) -> Any:
+    """`labs node ... --json`, which must succeed; what it printed."""
+    command = [*LABS, "node", *arguments, "--name", NAME, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def fetch(kubectl: Kubectl, name: str, *urls: str, seconds: int = 5) -> list[str]:
+    """What curl in a Pod gets from each URL, or complains of: "curl: (28) ..." where no answer comes in time."""
+    # One after another in one exec: it takes longer than the requests.
+    asked = f'for url; do curl -sS --max-time {seconds} "$url" 2>&1; echo; done'
+    words = [
+        line
+        for line in kubectl("exec", name, "--", "sh", "-c", asked, "-", *urls).stdout.splitlines()
+        if line
+    ]
+    assert len(words) == len(urls), words
+    return words
+
+
+def eventually(condition: Callable[[], object], what: Callable[[], str], deadline: float) -> None:
+    """Wait for what offers no event to wait for; `what` says what was seen last."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < deadline, f"not within {deadline:.0f} s: {what()}"
+        time.sleep(0.1)
+
+
+def is_lost(nodes: list[Object]) -> kube.Seen:
+    """The node's Ready is Unknown, and it has the taint that evicts Pods."""
+    conditions = {each["type"]: each for each in nodes[0]["status"]["conditions"]} if nodes else {}
+    status = conditions.get("Ready", {}).get("status")
+    taints = {f"{taint['key']}:{taint['effect']}" for taint in nodes[0]["spec"].get("taints", [])}
+    wanted = {f"node.kubernetes.io/unreachable:{effect}" for effect in ("NoSchedule", "NoExecute")}
+    return kube.Seen(status == "Unknown" and wanted <= taints, f"Ready is {status}, taints {sorted(taints)}")
+
+
+def is_back(nodes: list[Object]) -> kube.Seen:
+    """The node is Ready and has no taint."""
+    conditions = {each["type"]: each for each in nodes[0]["status"]["conditions"]} if nodes else {}
+    status = conditions.get("Ready", {}).get("status")
+    taints = [taint["key"] for taint in nodes[0]["spec"].get("taints", [])]
+    return kube.Seen(status == "True" and not taints, f"Ready is {status}, taints {taints}")
+
+
+def wait_for_node(
+    api: ApiClient, name: str, condition: Callable[[list[Object]], kube.Seen], seconds: float
+) -> None:
+    kube.until(api, kube.Target("v1", "Node", name), condition, timeout=seconds)
+
+
+def test_an_interrupted_up_has_gone_on_to_three_nodes(cluster: EmbeddedCluster) -> None:
+    status = cluster.status()
+    assert status.ready, status.problems
+    everywhere = {"container-monitor", "runtime", "kubelet", "kube-proxy"}
+    names = {node: {c.name for c in status.components if c.node == node} for node in NODES}
+    assert names["node-2"] == names["node-3"] == everywhere
+    assert names["node-1"] > everywhere
+    assert [(node.name, node.state, node.ready) for node in cluster.nodes()] == [
+        (name, "running", True) for name in NODES
+    ]
+    assert cluster.up().action == "found"
+
+
+def test_fewer_nodes_are_refused(cluster: EmbeddedCluster) -> None:
+    with pytest.raises(LabsError, match="has 3 nodes"):
+        get(NAME, nodes=2).up()
+    assert cluster.status().ready
+
+
+@pytest.mark.parametrize(
+    ("what", "node", "complaint"),
+    [
+        ("stop", "node-1", "control plane"),
+        ("partition", "node-4", "has no node"),
+        ("start", "x", "has no node"),
+    ],
+)
+def test_what_cannot_be_done_to_a_node(
+    cluster: EmbeddedCluster, what: str, node: str, complaint: str
+) -> None:
+    done = subprocess.run(
+        [*LABS, "node", what, node, "--name", NAME], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert complaint in done.stderr
+    assert "Next: " in done.stderr
+
+
+def test_pods_are_spread(kubectl: Kubectl, api: ApiClient) -> None:
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"app": "spread"}},
+    }
+    apart = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "apart"}}}
+    affinity = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}}
+    for name, replicas, constraint in (
+        ("spread", 6, {"topologySpreadConstraints": [spread]}),
+        ("apart", 4, {"affinity": affinity}),
+    ):
+        single = pod(name, **constraint)
+        template = {"metadata": {"labels": {"app": name}}, "spec": single["spec"]}
+        spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
+        start(
+            kubectl,
+            "default",
+            {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec},
+        )
+    kubectl("rollout", "status", "deployment/spread", "--timeout=60s")
+    where = [each["spec"]["nodeName"] for each in kube.list_objects(api, "v1", "Pod", labels="app=spread")]
+    assert sorted(where) == sorted(NODES * 2)
+
+    def three_and_one_waits(pods: list[Object]) -> kube.Seen:
+        placed = sorted(each["spec"].get("nodeName", "") for each in pods)
+        return kube.Seen(placed == ["", *NODES], f"the Pods are on {placed}")
+
+    kube.until(
+        api,
+        kube.Target("v1", "Pod", namespace="default", labels="app=apart"),
+        three_and_one_waits,
+        timeout=SOON,
+    )
+    kubectl("delete", "deployment/spread", "deployment/apart", "--wait=false")
+
+
+def test_pods_talk_across_nodes_without_address_translation(
+    kubectl: Kubectl, servers: dict[str, Object]
+) -> None:
+    assert sorted(servers) == sorted(NODES), "a DaemonSet has a Pod on each node"
+    urls = [f"http://{there['status']['podIP']}:8080" for there in servers.values()]
+    for here in servers.values():
+        said = fetch(kubectl, here["metadata"]["name"], *urls)
+        assert said == [f"{node} {here['status']['podIP']}" for node in servers], here["spec"]["nodeName"]
+
+
+def test_services_names_and_node_ports_answer_on_every_node(
+    kubectl: Kubectl, servers: dict[str, Object]
+) -> None:
+    urls = ["http://server", "http://server.default.svc.cluster.local"]
+    urls += [f"http://{addresses.Addresses(number).ip}:30080" for number in (1, 2, 3)]
+    for here in servers.values():
+        said = fetch(kubectl, here["metadata"]["name"], *urls)
+        assert {line.split()[0] for line in said} <= set(NODES), dict(zip(urls, said, strict=True))
+
+
+def test_exec_logs_and_port_forward_reach_every_node(
+    cluster: EmbeddedCluster, kubectl: Kubectl, servers: dict[str, Object]
+) -> None:
+    for node, server in servers.items():
+        name = server["metadata"]["name"]
+        assert kubectl("exec", name, "--", "printenv", "NODE").stdout.strip() == node
+        assert "asked" in kubectl("logs", name, "--tail=1").stdout
+        command = [
+            str(cluster.kubectl()),
+            "--kubeconfig",
+            str(cluster.kubeconfig),
+            "port-forward",
+            name,
+            ":8080",
+        ]
+        forward = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert forward.stdout
+            port = forward.stdout.readline().split("127.0.0.1:")[1].split()[0]
+            curl = ["curl", "-sS", "--noproxy", "*", "--max-time", "5", f"http://127.0.0.1:{port}"]
+            assert subprocess.run(curl, capture_output=True, text=True).stdout.startswith(node)
+        finally:
+            forward.kill()
+            forward.wait()
+
+
+def test_a_volume_follows_its_pod_to_another_node(kubectl: Kubectl) -> None:
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "moving"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+    }
+    start(kubectl, "default", claim)
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "moving"}}]
+    for node in ("node-2", "node-3"):
+        write = ["sh", "-c", f"echo {node} >> /data/nodes; exec sleep infinity"]
+        mounted = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+        here = {"kubernetes.io/hostname": node}
+        start(
+            kubectl,
+            "default",
+            pod("mover", command=write, nodeSelector=here, volumes=volumes, container=mounted),
+        )
+        said = kubectl("exec", "mover", "--", "cat", "/data/nodes").stdout.split()
+        kubectl("delete", "pod", "mover", "--force", "--grace-period=0")
+    assert said == ["node-2", "node-3"]
+    kubectl("delete", "persistentvolumeclaim", "moving", "--wait=false")
+
+
+def test_a_worker_leads_nowhere_either(kubectl: Kubectl) -> None:
+    """The bounds of test_escapes.py, on a node of the other kind."""
+    powerful = pod(
+        "powerful",
+        nodeSelector={"kubernetes.io/hostname": "node-2"},
+        hostPID=True,
+        hostNetwork=True,
+        volumes=[{"name": "host", "hostPath": {"path": "/"}}],
+        container={
+            "securityContext": {"privileged": True},
+            "volumeMounts": [{"name": "host", "mountPath": "/host"}],
+        },
+    )
+    start(kubectl, "default", powerful)
+    attempt = (
+        "for m in /usr /opt/course-root /opt/labs/lib /opt/labs/bin/kubelet; do "
+        "nsenter -t 1 -m mount -o remount,bind,rw $m 2>/dev/null && echo remounted $m; done; "
+        "touch /host/usr/x /host/opt/course-root/x /host/opt/labs/lib/x 2>&1; "
+        "ip -4 route show table all; hostname; ls /host/etc/kubernetes/pki /host/home"
+    )
+    said = kubectl("exec", "powerful", "--", "sh", "-c", attempt).stdout
+    assert "remounted" not in said
+    assert said.count("Read-only file system") == 3, said
+    assert "default" not in said, "there is a route to everywhere"
+    assert "\nnode-2\n" in said
+    assert "kubelet.key" in said
+    assert "ca.key" not in said
+    programs = kubectl("exec", "powerful", "--", "sh", "-c", "cat /proc/[0-9]*/comm").stdout.split()
+    assert "kubelet" in programs
+    assert "kube-apiserver" not in programs, "the processes of node-1 are not this node's"
+    kubectl("delete", "pod", "powerful", "--force", "--grace-period=0")
+
+
+@pytest.mark.node_failures
+def test_a_stopped_node_is_lost_and_its_pods_come_up_elsewhere(
+    cluster: EmbeddedCluster, kubectl: Kubectl, api: ApiClient
+) -> None:
+    taints = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+    tolerations = [
+        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1} for key in taints
+    ]
+    here = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-2"]}]}
+    preferred = [{"weight": 100, "preference": here}]
+    affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+    template = {
+        "metadata": {"labels": {"app": "evicted"}},
+        "spec": pod("evicted", tolerations=tolerations, affinity=affinity)["spec"],
+    }
+    spec = {"selector": {"matchLabels": {"app": "evicted"}}, "template": template}
+    start(
+        kubectl,
+        "default",
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "evicted"}, "spec": spec},
+    )
+    kubectl("rollout", "status", "deployment/evicted", "--timeout=60s")
+    target = kube.Target("v1", "Pod", namespace="default", labels="app=evicted")
+
+    def is_up_elsewhere(pods: list[Object]) -> kube.Seen:
+        seen = {
+            each["metadata"]["name"]: (each["spec"].get("nodeName"), kube.ready([each]).done) for each in pods
+        }
+        done = any(node not in (None, "node-2") and ready for node, ready in seen.values())
+        return kube.Seen(done, f"Pods, their nodes and readiness: {seen}")
+
+    (first,) = kube.list_objects(api, "v1", "Pod", "default", labels="app=evicted")
+    assert first["spec"]["nodeName"] == "node-2"
+    assert labs_node("stop", "node-2")["state"] == "stopped"
+    assert labs_node("stop", "node-2")["state"] == "stopped"
+    status = cluster.status()
+    assert status.ready, status.problems
+    assert "node-2 is stopped" in " ".join(status.notes)
+    wait_for_node(api, "node-2", is_lost, LOST)
+    kube.until(api, target, is_up_elsewhere, timeout=SOON)
+
+    assert labs_node("start", "node-2")["state"] == "running"
+    wait_for_node(api, "node-2", is_back, SOON)
+
+    def only_one_is_left(pods: list[Object]) -> kube.Seen:
+        names = [each["metadata"]["name"] for each in pods]
+        return kube.Seen(len(names) == 1 and first["metadata"]["name"] not in names, f"Pods: {names}")
+
+    kube.until(api, target, only_one_is_left, timeout=SOON)
+
+
+@pytest.mark.node_failures
+def test_on_a_node_that_is_cut_off_everything_goes_on_running(
+    cluster: EmbeddedCluster, kubectl: Kubectl, api: ApiClient, servers: dict[str, Object]
+) -> None:
+    name, address = servers["node-3"]["metadata"]["name"], servers["node-3"]["status"]["podIP"]
+    asking = servers["node-1"]["metadata"]["name"]
+    state = (
+        "get",
+        "pod",
+        name,
+        "-o",
+        "jsonpath={.status.containerStatuses[0]['containerID','restartCount']}",
+    )
+    before = kubectl(*state).stdout
+    processes = _of_node_3(cluster)
+    assert labs_node("partition", "node-3")["state"] == "partitioned"
+    assert labs_node("partition", "node-3")["state"] == "partitioned"
+    (said,) = fetch(kubectl, asking, f"http://{address}:8080", seconds=2)
+    assert said.startswith("curl: (28)"), f"curl should find no answer in time: {said}"
+    wait_for_node(api, "node-3", is_lost, LOST)
+    status = cluster.status()
+    assert status.ready, status.problems
+    # Asked from inside the node: by its own first process, over the directory that it shares with the host.
+    host = node_directory(cluster._directory, addresses.Addresses(3)).host
+    with holder.connected(host, f"{address}:8080") as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert answer.split(b"\r\n\r\n")[1].startswith(b"node-3 "), answer
+    assert processes <= _of_node_3(cluster), "a process of the node has ended"
+
+    assert labs_node("heal", "node-3")["state"] == "running"
+    assert labs_node("heal", "node-3")["state"] == "running"
+    wait_for_node(api, "node-3", is_back, SOON)
+    assert kubectl(*state).stdout == before
+    eventually(
+        lambda: fetch(kubectl, asking, f"http://{address}:8080")[0].startswith("node-3 "),
+        lambda: str(fetch(kubectl, asking, f"http://{address}:8080")),
+        SOON,
+    )
+
+
+def _of_node_3(cluster: EmbeddedCluster) -> set[tuple[int, float]]:
+    """The node's long-lived processes: its components and its containers."""
+    held = holder.find(cluster._directory)
+    assert held
+    found = psutil.Process(held.workers["node-3"].init).children(recursive=True)
+    return {(process.pid, process.create_time()) for process in found if process.name() != "ip"}
+
+
+def test_a_node_whose_first_process_dies_is_started_again_by_up(cluster: EmbeddedCluster) -> None:
+    held = holder.find(cluster._directory)
+    assert held
+    had = [process.pid for process in node_processes(held.workers["node-2"]).values()]
+    psutil.Process(held.workers["node-2"].init).kill()
+    eventually(
+        lambda: labs_node("list")["nodes"][1]["state"] == "ended",
+        lambda: f"nodes: {labs_node('list')}",
+        10,
+    )
+    assert not [pid for pid in had if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+    status = cluster.status()
+    assert not status.ready
+    assert "node-2 does not run" in " ".join(status.problems)
+    cluster.up()
+    status = cluster.status()
+    assert status.ready, status.problems
+
+
+def test_down_ends_all_nodes_and_up_starts_them_again(cluster: EmbeddedCluster) -> None:
+    labs_node("stop", "node-3")
+    labs_node("partition", "node-2")
+    launcher = json.loads((cluster.directory / "launcher.json").read_text())["launcher"]["pid"]
+    had = belongings(launcher)
+    cluster.down(keep=True)
+    assert left_of(had) == Belongings(frozenset(), frozenset())
+    assert cluster.up().action == "restarted"
+    status = cluster.status()
+    assert status.ready, status.problems
+    assert [node.state for node in cluster.nodes()] == ["running"] * 3
+    for number in (2, 3):
+        restarts = {
+            each["name"]: each["restarts"]
+            for each in read_status(cluster._directory, addresses.Addresses(number))["components"]
+        }
+        assert set(restarts.values()) == {0}, (
+            f"node-{number}: a component needed more than one start: {restarts}"
+        )
+    assert not Path("/sys/class/net/node-2").exists()
