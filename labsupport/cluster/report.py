@@ -28,8 +28,8 @@ STATE_FILES = (
     *("cluster.json", "launch.json", "launcher.json", "launcher.log", "node/host/status.json"),
     *("kind.yaml", "kind.log"),
 )
-LOG_DIRECTORIES = ("node/var/log/labs", "node/var/log/pods")
-SECRET_FILES = ("pki", "node/etc/kubernetes/pki")
+LOG_DIRECTORIES = ("labs", "pods")  # of a node's /var/log
+SECRET_FILES = ("pki", "node/etc/kubernetes/pki", "workers/*/etc/kubernetes/pki")
 LIBRARIES = ("click", "cryptography", "jupyterlab", "kubernetes", "psutil", "pydantic", "requests", "rich")
 
 
@@ -68,7 +68,7 @@ def redactor(root: Path) -> Redactor:
 
 def known_secrets(root: Path) -> Iterator[str]:
     """What the secret files of a cluster and of JupyterLab hold, line by line: a log may quote one line of a key."""
-    files = [file for name in SECRET_FILES for file in (root / name).rglob("*.key")]
+    files = [file for name in SECRET_FILES for file in root.glob(f"{name}/*.key")]
     files += [root / "kubeconfig", *paths.state_location().glob("jupyter*/**/*token*")]
     for file in files:
         try:
@@ -93,14 +93,15 @@ def collect(name: str, root: Path) -> Iterator[tuple[str, str]]:
         ("cluster/events.json", lambda: _json(_events(cluster.kubeconfig))),
     ):
         yield _attempt(member, source)
-    for member in STATE_FILES:
+    workers = sorted((root / "workers").glob("*"))
+    for member in (*STATE_FILES, *(f"workers/{worker.name}/host/status.json" for worker in workers)):
         if (root / member).exists():
             yield _attempt(f"state/{member}", lambda member=member: _tail(root / member))  # type: ignore[misc]
-    for place in LOG_DIRECTORIES:
-        for file in sorted((root / place).rglob("*.log*")):
+    for node, folder in [(root / "node", "logs"), *((worker, f"logs/{worker.name}") for worker in workers)]:
+        logs = node / "var/log"
+        for file in sorted(file for place in LOG_DIRECTORIES for file in (logs / place).rglob("*.log*")):
             if file.is_file():
-                member = f"logs/{file.relative_to(root / 'node/var/log')}"
-                yield _attempt(member, lambda file=file: _tail(file))  # type: ignore[misc]
+                yield _attempt(f"{folder}/{file.relative_to(logs)}", lambda file=file: _tail(file))  # type: ignore[misc]
 
 
 def versions() -> dict[str, Any]:

@@ -213,7 +213,8 @@ REPORTING = [name for name in application.COMMANDS if name not in ("kubectl", "n
 def test_each_reporting_command_has_a_json_form(name: str) -> None:
     module = importlib.import_module(f"labsupport.cli.{application.COMMANDS[name][0]}")
     command = getattr(module, f"{name}_command")
-    assert "--json" in {option for parameter in command.params for option in parameter.opts}
+    for each in command.commands.values() if isinstance(command, click.Group) else [command]:
+        assert "--json" in {option for parameter in each.params for option in parameter.opts}, each.name
 
 
 def test_doctor_fails_when_a_fatal_check_does(

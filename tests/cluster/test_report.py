@@ -39,6 +39,8 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "cluster.json").write_text(json.dumps({"backend": "embedded", "home": str(Path.home())}))
     (root / "launcher.log").write_text(f"started\nkey {KEY_LINE}\n")
     (root / "node/host/status.json").write_text(json.dumps({"token": PLANTED}))
+    (root / "workers/node-2/var/log/labs").mkdir(parents=True)
+    (root / "workers/node-2/var/log/labs/kubelet.log").write_text(f"E1125 y failed\nodd <{PLANTED}>\n")
     (root / "node/var/log/labs/kubelet.log").write_text(f"E1125 x failed\nodd <{PLANTED}>\n")
     (root / "node/var/log/pods/default_web_1/web/0.log").write_text(f"Authorization: Bearer {PLANTED}\n")
     return root
@@ -80,6 +82,8 @@ def test_what_cannot_be_had_says_why(cluster: Path, tmp_path: Path) -> None:
     assert "no cluster" in files["status.json.failed"]
     assert "kubeconfig" in files["cluster/pods.json.failed"]
     assert json.loads(files["versions.json"])["labs"]
+    assert "E1125 x failed" in files["logs/labs/kubelet.log"]
+    assert "E1125 y failed" in files["logs/node-2/labs/kubelet.log"]
 
 
 def test_a_machine_without_a_cluster_can_be_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

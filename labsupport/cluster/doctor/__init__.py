@@ -21,7 +21,8 @@ def examine(name: str = "labs", backend: str | None = None) -> tuple[Check, ...]
     from labsupport.cluster.directory import ClusterDirectory
     from labsupport.cluster.doctor import judge, probes
 
-    wanted = backend or ClusterDirectory(name).read_record().get("backend") or "embedded"
+    record = ClusterDirectory(name).read_record()
+    wanted = backend or record.get("backend") or "embedded"
     go = versions.load().go
     oldest = tuple(int(part) for part in go.minimum.split("."))
     facts = probes.look(name, wanted)
@@ -29,4 +30,7 @@ def examine(name: str = "labs", backend: str | None = None) -> tuple[Check, ...]
         from labsupport.cluster.doctor import engine
 
         return engine.judge(facts, engine.look(name), name=name, go_oldest=oldest, minutes=go.cold_minutes)
-    return judge.judge(facts, name=name, build_gb=go.space_gb, go_oldest=oldest, minutes=go.cold_minutes)
+    nodes = int(record.get("nodes", 1))
+    return judge.judge(
+        facts, name=name, nodes=nodes, build_gb=go.space_gb, go_oldest=oldest, minutes=go.cold_minutes
+    )

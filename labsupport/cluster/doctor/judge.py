@@ -14,6 +14,7 @@ from labsupport.cluster.doctor.facts import Facts, Place, Step
 KERNEL_OLDEST = (5, 12)  # mount_setattr(2); overlay in a user namespace came with 5.11
 PYTHON_OLDEST = (3, 11)
 MACHINES = ("x86_64", "aarch64")
+FURTHER_NODE_GB = 0.2  # its programs when idle; what is measured lies below
 MEMORY_GB = 3.0  # an idle cluster, JupyterLab, and a lab's Pods
 RUN_GB = 1.0  # course root, containers' files, etcd
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "afs", "ceph")
@@ -196,15 +197,19 @@ def ids(facts: Facts) -> Check:
     )
 
 
-def memory(facts: Facts) -> Check:
-    """Memory that is free to use."""
-    message = f"{facts.memory_gb:.1f} GB of memory can be used; a cluster and JupyterLab need about {MEMORY_GB:.0f}."
+def memory(facts: Facts, nodes: int = 1) -> Check:
+    """Memory that is free to use, for a cluster of `nodes` nodes."""
+    wanted = MEMORY_GB + (nodes - 1) * FURTHER_NODE_GB
+    cluster = "a cluster" if nodes == 1 else f"a cluster of {nodes} nodes"
+    message = (
+        f"{facts.memory_gb:.1f} GB of memory can be used; {cluster} and JupyterLab need about {wanted:.3g}."
+    )
     return check(
         "memory",
-        facts.memory_gb >= MEMORY_GB,
+        facts.memory_gb >= wanted,
         message,
         "close other programs",
-        fatal=facts.memory_gb < MEMORY_GB / 2,
+        fatal=facts.memory_gb < wanted / 2,
     )
 
 
@@ -331,16 +336,18 @@ def judge(
     facts: Facts,
     *,
     name: str = "labs",
+    nodes: int = 1,
     build_gb: float = 5.0,
     go_oldest: tuple[int, ...] = (1, 26),
     minutes: float = 10.0,
 ) -> tuple[Check, ...]:
     """All checks on these facts."""
     plain: tuple[Callable[[Facts], Check], ...] = (
-        kernel, python, user_namespaces, proc_mount, overlay, network, nftables, inotify, control_groups, ids, memory
+        kernel, python, user_namespaces, proc_mount, overlay, network, nftables, inotify, control_groups, ids
     )  # fmt: skip
     return (
         *(function(facts) for function in plain),
+        memory(facts, nodes),
         disk_space(facts, build_gb),
         directories(facts),
         programs(facts, go_oldest, minutes),
