@@ -155,9 +155,13 @@ def command_worker(directory: ClusterDirectory, do: str, name: str) -> None:
 
 
 def _ask(directory: ClusterDirectory, request: dict[str, str]) -> dict[str, Any]:
-    with _connection(directory.root / "control.sock", COMMAND_SECONDS) as connection:
-        connection.sendall(json.dumps(request).encode() + b"\n")
-        return dict(json.loads(connection.makefile().readline() or "{}"))
+    """What the launcher answers; a launcher that does not is an error in it as well."""
+    try:
+        with _connection(directory.root / "control.sock", COMMAND_SECONDS) as connection:
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            return dict(json.loads(connection.makefile().readline() or "{}"))
+    except (OSError, ValueError) as error:
+        return {"error": f"the launcher does not answer: {error}"}
 
 
 @contextmanager

@@ -108,7 +108,9 @@ def enter_beside(
     inner = os.open(f"/proc/{first}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     network = os.open(f"/proc/{first}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     if id_map.kind == "single":
-        linux.setns(fcntl.ioctl(inner, NS_GET_PARENT), linux.CLONE_NEWUSER)
+        outer = fcntl.ioctl(inner, NS_GET_PARENT)
+        linux.setns(outer, linux.CLONE_NEWUSER)
+        os.close(outer)
     _enter_own_control_group()
     linux.unshare(linux.CLONE_NEWNS)
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)

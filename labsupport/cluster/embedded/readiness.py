@@ -112,10 +112,12 @@ def wait_until_ready(api: ApiClient, directory: ClusterDirectory, node: Addresse
     deadline = time.monotonic() + READY_SECONDS
     # It has said nothing yet where its first process has only just been started.
     while not (started := float(read_status(directory, node).get("started", 0))):
-        if time.monotonic() > deadline:
+        held = holder.find(directory)
+        ended = held and node.name in held.workers and held.workers[node.name].state == "ended"
+        if ended or time.monotonic() > deadline:
             raise LabsError(
-                f"{node.name} did not start within {READY_SECONDS:.0f} s: {_last_words(directory, node)}",
-                fix=f"`labs node stop {node.name}`, then `labs node start {node.name}`",
+                f"{node.name} did not start: {_last_words(directory, node)}",
+                fix=f"`labs node start {node.name}` tries again; `labs report` collects its logs",
             )
         time.sleep(POLL)
     target = kube.Target("v1", "Node", node.name)

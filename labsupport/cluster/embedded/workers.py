@@ -100,10 +100,14 @@ class Workers:
             noderoot.enter_beside, self.id_map, self._sources(node), self.first, partial(_connect, node)
         )
         kept = keeper.start(self.id_map, lambda map_me: enter())
-        identities = {
-            "keeper": keeper.process_identity(kept.keeper),
-            "init": keeper.process_identity(kept.init),
-        }
+        try:
+            identities = {
+                "keeper": keeper.process_identity(kept.keeper),
+                "init": keeper.process_identity(kept.init),
+            }
+        except OSError:
+            os.waitpid(kept.keeper, 0)
+            raise NotPossible("its first process ended at once") from None
         worker = Worker(node, kept, identities, end_of(kept.keeper))
         worker.watcher = asyncio.create_task(self._watch(worker))
         self.table[node.name] = worker
@@ -178,7 +182,8 @@ class Workers:
             await asyncio.wait_for(asyncio.shield(worker.ended), seconds)
         with contextlib.suppress(ProcessLookupError):
             if not worker.ended.done():
-                os.kill(worker.kept.keeper, signal.SIGKILL)
+                # Not the keeper: it then ends when all that was in the pid namespace has.
+                os.kill(worker.kept.init, signal.SIGKILL)
         if worker.watcher:
             await worker.watcher
 
