@@ -28,7 +28,7 @@ NAME = "faults"
 RESULTS = Path(__file__).parents[2] / "test-results"
 DEADLINE = 60.0
 # As long as a node may be silent before it counts as gone, and more than a lease lasts; ten minutes are tried by hand.
-ASLEEP = float(os.environ.get("LABS_ASLEEP_SECONDS", "45"))
+ASLEEP = float(os.environ.get("LABS_ASLEEP_SECONDS", "55"))
 COMPONENTS = [entry["name"] for entry in read_components(DEFINITIONS / "components.toml")["component"]]
 
 Row = Callable[..., None]
