@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,30 +28,28 @@ from labsupport.cluster.embedded.readiness import read_status
 from labsupport.errors import LabsError
 
 from .machine import belongings, left_of
-from .pods import PYTHON, pod, start
+from .pods import pod, start
+from .several import (
+    LABS,
+    LOST,
+    NAME,
+    NODES,
+    SOON,
+    Kubectl,
+    Object,
+    containers_of,
+    eventually,
+    fetch,
+    is_back,
+    is_lost,
+    labs_node,
+    movable,
+    server_objects,
+    wait_for_node,
+)
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
-
-LABS = [sys.executable, "-m", "labsupport.cli"]
-NAME = "nodes"
-NODES = ("node-1", "node-2", "node-3")
-LOST = 90.0  # seconds; Kubernetes' own 50 and what a busy machine adds
-SOON = 60.0
-SERVER = (
-    "import http.server, os\n"
-    "class Handler(http.server.BaseHTTPRequestHandler):\n"
-    "    def do_GET(self):\n"
-    "        body = f\"{os.environ['NODE']} {self.client_address[0]}\".encode()\n"
-    "        self.send_response(200)\n"
-    "        self.send_header('Content-Length', str(len(body)))\n"
-    "        self.end_headers()\n"
-    "        self.wfile.write(body)\n"
-    "    def log_message(self, *words): print('asked', flush=True)\n"
-    "http.server.ThreadingHTTPServer(('', 8080), Handler).serve_forever()\n"
-)
-Kubectl = Callable[..., Any]
-Object = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -105,87 +102,10 @@ def api(cluster: EmbeddedCluster) -> ApiClient:
 @pytest.fixture(scope="module")
 def servers(kubectl: Kubectl, api: ApiClient) -> dict[str, Object]:
     """A DaemonSet behind a NodePort Service: its Pod on each node, by the node's name."""
-    container = {
-        "name": "main",
-        "image": PYTHON,
-        "command": ["python3", "-c", SERVER],
-        "env": [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
-        "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
-    }
-    template = {
-        "metadata": {"labels": {"app": "server"}},
-        "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]},
-    }
-    selector = {"app": "server"}
-    daemons = {
-        "apiVersion": "apps/v1",
-        "kind": "DaemonSet",
-        "metadata": {"name": "server"},
-        "spec": {"selector": {"matchLabels": selector}, "template": template},
-    }
-    ports = [{"port": 80, "targetPort": 8080, "nodePort": 30080}]
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "server"},
-        "spec": {"type": "NodePort", "selector": selector, "ports": ports},
-    }
-    start(kubectl, "default", daemons, service)
+    start(kubectl, "default", *server_objects())
     kubectl("rollout", "status", "daemonset/server", "--timeout=60s")
     found = kube.list_objects(api, "v1", "Pod", "default", labels="app=server")
     return {each["spec"]["nodeName"]: each for each in found}
-
-
-def labs_node(*arguments: str) -> Any:
-    """`labs node ... --json`, which must succeed; what it printed."""
-    command = [*LABS, "node", *arguments, "--name", NAME, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def fetch(kubectl: Kubectl, name: str, *urls: str, seconds: int = 5) -> list[str]:
-    """What curl in a Pod gets from each URL, or complains of: "curl: (28) ..." where no answer comes in time."""
-    # One after another in one exec: it takes longer than the requests.
-    asked = f'for url; do curl -sS --max-time {seconds} "$url" 2>&1; echo; done'
-    words = [
-        line
-        for line in kubectl("exec", name, "--", "sh", "-c", asked, "-", *urls).stdout.splitlines()
-        if line
-    ]
-    assert len(words) == len(urls), words
-    return words
-
-
-def eventually(condition: Callable[[], object], what: Callable[[], str], deadline: float) -> None:
-    """Wait for what offers no event to wait for; `what` says what was seen last."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < deadline, f"not within {deadline:.0f} s: {what()}"
-        time.sleep(0.1)
-
-
-def is_lost(nodes: list[Object]) -> kube.Seen:
-    """The node's Ready is Unknown, and it has the taint that evicts Pods."""
-    conditions = {each["type"]: each for each in nodes[0]["status"]["conditions"]} if nodes else {}
-    status = conditions.get("Ready", {}).get("status")
-    taints = {f"{taint['key']}:{taint['effect']}" for taint in nodes[0]["spec"].get("taints", [])}
-    wanted = {f"node.kubernetes.io/unreachable:{effect}" for effect in ("NoSchedule", "NoExecute")}
-    return kube.Seen(status == "Unknown" and wanted <= taints, f"Ready is {status}, taints {sorted(taints)}")
-
-
-def is_back(nodes: list[Object]) -> kube.Seen:
-    """The node is Ready and has no taint."""
-    conditions = {each["type"]: each for each in nodes[0]["status"]["conditions"]} if nodes else {}
-    status = conditions.get("Ready", {}).get("status")
-    taints = [taint["key"] for taint in nodes[0]["spec"].get("taints", [])]
-    return kube.Seen(status == "True" and not taints, f"Ready is {status}, taints {taints}")
-
-
-def wait_for_node(
-    api: ApiClient, name: str, condition: Callable[[list[Object]], kube.Seen], seconds: float
-) -> None:
-    kube.until(api, kube.Target("v1", "Node", name), condition, timeout=seconds)
 
 
 def test_an_interrupted_up_has_gone_on_to_three_nodes(cluster: EmbeddedCluster) -> None:
@@ -379,41 +299,13 @@ class Before:
 @pytest.fixture(scope="module")
 def failed(cluster: EmbeddedCluster, kubectl: Kubectl, api: ApiClient, servers: dict[str, Object]) -> Before:
     """Both failures at once, since each takes Kubernetes 50 s to notice; it evicts while no more than two are lost."""
-    tolerations = [
-        {
-            "key": f"node.kubernetes.io/{key}",
-            "operator": "Exists",
-            "effect": "NoExecute",
-            "tolerationSeconds": 1,
-        }
-        for key in ("not-ready", "unreachable")
-    ]
-
-    def terms(operator: str, node: str) -> Object:
-        return {
-            "matchExpressions": [{"key": "kubernetes.io/hostname", "operator": operator, "values": [node]}]
-        }
-
-    affinity = {
-        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [terms("NotIn", "node-3")]},
-        "preferredDuringSchedulingIgnoredDuringExecution": [
-            {"weight": 100, "preference": terms("In", "node-2")}
-        ],
-    }
-    single = pod("evicted", tolerations=tolerations, affinity={"nodeAffinity": affinity})
-    template = {"metadata": {"labels": {"app": "evicted"}}, "spec": single["spec"]}
-    spec = {"selector": {"matchLabels": {"app": "evicted"}}, "template": template}
-    deployment = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "evicted"},
-        "spec": spec,
-    }
-    start(kubectl, "default", deployment)
+    start(kubectl, "default", movable("evicted"))
     kubectl("rollout", "status", "deployment/evicted", "--timeout=60s")
     (evicted,) = kube.list_objects(api, "v1", "Pod", "default", labels="app=evicted")
     assert evicted["spec"]["nodeName"] == "node-2"
-    before = Before(evicted["metadata"]["name"], _containers(kubectl, servers["node-3"]), _of_node_3(cluster))
+    before = Before(
+        evicted["metadata"]["name"], containers_of(kubectl, servers["node-3"]), _of_node_3(cluster)
+    )
     for _ in range(2):
         assert labs_node("stop", "node-2")["state"] == "stopped"
         assert labs_node("partition", "node-3")["state"] == "partitioned"
@@ -468,17 +360,12 @@ def test_on_a_node_that_is_cut_off_everything_goes_on_running(
     for _ in range(2):
         assert labs_node("heal", "node-3")["state"] == "running"
     wait_for_node(api, "node-3", is_back, SOON)
-    assert _containers(kubectl, servers["node-3"]) == failed.containers
+    assert containers_of(kubectl, servers["node-3"]) == failed.containers
     eventually(
         lambda: fetch(kubectl, asking, f"http://{address}:8080")[0].startswith("node-3 "),
         lambda: str(fetch(kubectl, asking, f"http://{address}:8080")),
         SOON,
     )
-
-
-def _containers(kubectl: Kubectl, server: Object) -> str:
-    path = "jsonpath={.status.containerStatuses[0]['containerID','restartCount']}"
-    return str(kubectl("get", "pod", server["metadata"]["name"], "-o", path).stdout)
 
 
 def _of_node_3(cluster: EmbeddedCluster) -> set[tuple[int, float]]:
@@ -514,7 +401,7 @@ def test_down_ends_all_nodes_and_up_starts_them_again(cluster: EmbeddedCluster) 
     launcher = json.loads((cluster.directory / "launcher.json").read_text())["launcher"]["pid"]
     had = belongings(launcher)
     cluster.down(keep=True)
-    # Not the namespaces' numbers as well: the kernel gives one that is free to the next who asks, be it another cluster.
+    # Not the namespaces' numbers as well: the kernel gives a free one to who asks next, be it another cluster.
     assert not left_of(had).processes
     assert cluster.up().action == "restarted"
     status = cluster.status()
