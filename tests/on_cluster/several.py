@@ -79,16 +79,13 @@ def movable(name: str) -> Object:
         for key in ("not-ready", "unreachable")
     ]
 
-    def terms(operator: str, node: str) -> Object:
-        return {
-            "matchExpressions": [{"key": "kubernetes.io/hostname", "operator": operator, "values": [node]}]
-        }
+    def one_of(*nodes: str) -> Object:
+        return {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [*nodes]}]}
 
+    allowed = {"nodeSelectorTerms": [one_of("node-1", "node-2")]}
     affinity = {
-        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [terms("NotIn", "node-3")]},
-        "preferredDuringSchedulingIgnoredDuringExecution": [
-            {"weight": 100, "preference": terms("In", "node-2")}
-        ],
+        "requiredDuringSchedulingIgnoredDuringExecution": allowed,
+        "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": one_of("node-2")}],
     }
     single = pod(name, tolerations=tolerations, affinity={"nodeAffinity": affinity})
     template = {"metadata": {"labels": {"app": name}}, "spec": single["spec"]}
