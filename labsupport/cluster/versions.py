@@ -38,13 +38,21 @@ class _Strict(BaseModel):
 
 
 class Component(_Strict):
-    """How the programs of one component are fetched, built and asked for their version; texts are templates."""
+    """How the programs of one component are fetched, built and asked for their version; texts are templates.
 
-    release: Address
-    checksum: Address
+    `version_of`: the component whose version this one has, where it has none of its own. `release` and `checksum` are
+    None where no release has the program. `test`: the program is the package's tests.
+    `cold_minutes`: what building them from nothing takes on 2 cores, where [go] does not count it.
+    """
+
+    version_of: str | None = None
+    release: Address | None = None
+    checksum: Address | None = None
     member: str | None = None
     module: str
     package: str
+    test: bool = False
+    cold_minutes: float | None = Field(default=None, gt=0)
     stamp: tuple[str, ...]
     tags: tuple[str, ...] = ()
     probe: tuple[str, ...]
@@ -103,10 +111,14 @@ class Versions(_Strict):
         for name, program in self.programs.items():
             if program.component not in self.components | self.wheels:
                 raise ValueError(f"programs.{name}: no component {program.component!r}")
-        for table, names in (("components", self.components), ("wheels", self.wheels)):
-            for name in names:
-                if name not in self.versions:
-                    raise ValueError(f"{table}.{name}: no version of it in [versions]")
+        for name, component in self.components.items():
+            if (component.release is None) != (component.checksum is None):
+                raise ValueError(f"components.{name}: release and checksum belong together")
+        needed = {f"components.{name}": each.version_of or name for name, each in self.components.items()}
+        needed |= {f"wheels.{name}": name for name in self.wheels}
+        for where, name in needed.items():
+            if name not in self.versions:
+                raise ValueError(f"{where}: no version of it in [versions]")
         return self
 
 
@@ -126,7 +138,8 @@ class WheelSource:
 class Program:
     """All that is known of one program on this machine's architecture, templates filled in.
 
-    With a `wheel` there is no release of it and no build: what says where these are is empty.
+    Without a release `release` and `checksum` are empty; with a `wheel` there is no build either, and what says where
+    it would be is empty too.
     """
 
     name: str
@@ -142,6 +155,8 @@ class Program:
     unofficial_pattern: str  # "": it does not say who built it
     tags: tuple[str, ...] = ()
     wheel: WheelSource | None = None
+    test: bool = False
+    cold_minutes: float | None = None
 
 
 def parse(text: str, where: str = str(FILE)) -> Versions:
@@ -175,7 +190,10 @@ def architecture(machine: str | None = None) -> str:
 
 
 def names(backend: str = "embedded", versions: Versions | None = None) -> tuple[str, ...]:
-    """The programs that only this back end needs, or that all need, in the order in which they are built."""
+    """The programs that only this back end needs, or that all need, in the order in which they are built.
+
+    "conformance" stands for the programs of `labs conformance` in place of a back end's.
+    """
     return tuple(
         name
         for name, entry in (versions or load()).programs.items()
@@ -189,16 +207,16 @@ def program(name: str, versions: Versions | None = None) -> Program:
     entry = known.programs.get(name)
     if entry is None:
         raise LabsError(f"no program {name!r} in {FILE}; it has {', '.join(known.programs)}")
-    version = known.versions[entry.component]
     if entry.component in known.wheels:
-        return _of_wheel(name, version, known.wheels[entry.component])
+        return _of_wheel(name, known.versions[entry.component], known.wheels[entry.component])
     component = known.components[entry.component]
+    version = known.versions[component.version_of or entry.component]
     values = {"version": version, "minor": version.split(".")[1], "program": name, "arch": architecture()}
     return Program(
         name=name,
         version=version,
-        release=component.release.format(**values),
-        checksum=component.checksum.format(**values),
+        release=(component.release or "").format(**values),
+        checksum=(component.checksum or "").format(**values),
         member=component.member.format(**values) if component.member else None,
         module=CLUSTERS / component.module,
         package=component.package.format(**values),
@@ -209,6 +227,8 @@ def program(name: str, versions: Versions | None = None) -> Program:
             component.unofficial_pattern if entry.unofficial_pattern is None else entry.unofficial_pattern
         ),
         tags=component.tags,
+        test=component.test,
+        cold_minutes=component.cold_minutes,
     )
 
 

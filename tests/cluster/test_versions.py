@@ -24,6 +24,7 @@ def test_the_shipped_file_fills_all_templates() -> None:
         program = versions.program(name)
         filled = [program.release, program.checksum, program.package, program.member or "", *program.stamp]
         assert not any(re.search(r"[{}]", text) for text in filled), name
+        assert bool(program.release) == bool(program.checksum)
         assert (program.module / "go.mod").exists() == (program.wheel is None)
 
 
@@ -101,6 +102,23 @@ def test_a_back_end_has_its_programs_and_the_common_ones() -> None:
         *("kubeadm", "containerd", "containerd-shim-runc-v2", "ctr", "kind")
     }
     assert "kubelet" in versions.names()
+
+
+def test_a_program_may_be_a_packages_tests_with_the_version_of_another_component() -> None:
+    suite = versions.program("e2e.test")
+    assert (suite.test, suite.version) == (True, versions.load().versions["kubernetes"])
+    assert suite.package == "k8s.io/kubernetes/test/e2e"
+    assert not versions.program("kubelet").test
+    wrong = TEXT.replace('version_of = "kubernetes"', 'version_of = "kube"')
+    with pytest.raises(LabsError, match=r"components\.kubernetes-suite: no version of it"):
+        versions.parse(wrong, "versions.toml")
+
+
+def test_the_suites_programs_have_the_versions_of_the_modules() -> None:
+    embedded = (versions.CLUSTERS / "embedded/go.mod").read_text()
+    assert f"\tgithub.com/onsi/ginkgo/v2 v{versions.load().versions['ginkgo']} " in embedded
+    for package in ("test/e2e", "test/images/agnhost"):
+        assert f"\tk8s.io/kubernetes/{package}\n" in embedded
 
 
 def test_unknown_names() -> None:

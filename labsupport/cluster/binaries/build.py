@@ -43,11 +43,13 @@ def build(
     title = f"building {len(programs)} programs with Go {go.version} (unofficial builds)"
     with phase(title) as progress:
         environment = go_environment(scratch, environ)
-        count = Progress(progress, settings.cold_minutes, scratch / "gocache" / f"compiled-{go.version}.txt")
-        for module in dict.fromkeys(program.module for program in programs):
-            part = [program for program in programs if program.module == module]
+        minutes = max(program.cold_minutes or settings.cold_minutes for program in programs)
+        count = Progress(progress, minutes, scratch / "gocache" / f"compiled-{go.version}.txt")
+        for module, test in dict.fromkeys((program.module, program.test) for program in programs):
+            part = [program for program in programs if (program.module, program.test) == (module, test)]
             try:
-                count.expect(dependencies(go, module, [p.package for p in part], environment, count))
+                packages = [program.package for program in part]
+                count.expect(dependencies(go, module, packages, environment, count, test=test))
             except BuildFailed as error:
                 for program in part:
                     tried[program.name].append(f"build: {error}")
@@ -163,11 +165,21 @@ def go_environment(scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def dependencies(
-    go: toolchain.Go, module: Path, packages: Sequence[str], environment: Mapping[str, str], count: Progress
+    go: toolchain.Go,
+    module: Path,
+    packages: Sequence[str],
+    environment: Mapping[str, str],
+    count: Progress,
+    *,
+    test: bool = False,
 ) -> dict[str, frozenset[str]]:
-    """All packages that each of `packages` needs, itself included. Downloads the modules' sources."""
+    """All packages that each of `packages` (with `test`: the tests in it) needs, itself included.
+
+    Downloads the modules' sources.
+    """
+    options = ["-test"] if test else []
     result = process.run(
-        [go.path, "list", "-f", '{{.ImportPath}} {{join .Deps " "}}', *packages],
+        [go.path, "list", *options, "-f", '{{.ImportPath}} {{join .Deps " "}}', *packages],
         cwd=module,
         env=environment,
         on_line=lambda line: count.line(line) if line.startswith("go: ") else None,
@@ -175,7 +187,14 @@ def dependencies(
     if not result.ok:
         raise BuildFailed(explain(result, "go list"))
     lines = [line.split() for line in result.stdout.splitlines() if line]
-    return {package: frozenset(words) for package, words in zip(packages, lines, strict=True)}
+    if test:
+        # The tests' program is listed as PACKAGE.test; "PACKAGE [PACKAGE.test]" is the package compiled with its tests.
+        known = {words[0]: words for words in lines if len(words) > 1 and not words[1].startswith("[")}
+        lines = [known[f"{package}.test"] for package in packages]
+    return {
+        package: frozenset(word for word in words if not word.startswith("["))
+        for package, words in zip(packages, lines, strict=True)
+    }
 
 
 def build_one(
@@ -184,20 +203,27 @@ def build_one(
     """Build one program, ask it for its version, and move it into the cache."""
     output = private_directory(cache_dir / "build" / "out") / program.name
     stamp = " ".join(f"-X {setting}" for setting in program.stamp)
+    options = ["-trimpath", "-ldflags", f"-s -w {stamp}"]
+    options += ["-tags", ",".join(program.tags)] if program.tags else []
+
+    def go_run(words: Sequence[str | Path]) -> None:
+        result = process.run(
+            [go.path, *words],
+            cwd=program.module,
+            env=environment,
+            on_line=count.line,
+            keep=process.KEPT_LINES,
+        )
+        if not result.ok:
+            raise BuildFailed(explain(result, f"go {words[0]} {program.package}"))
+
     count.begin(program.name)
-    result = process.run(
-        [
-            *(go.path, "build", "-v", "-trimpath", "-ldflags", f"-s -w {stamp}"),
-            *(("-tags", ",".join(program.tags)) if program.tags else ()),
-            *("-o", output, program.package),
-        ],
-        cwd=program.module,
-        env=environment,
-        on_line=count.line,
-        keep=process.KEPT_LINES,
-    )
-    if not result.ok:
-        raise BuildFailed(explain(result, f"go build {program.package}"))
+    if program.test:
+        # `go test` names no package while it compiles, so that what it needs is compiled first, by a command that does.
+        go_run(["build", "-v", *options, *test_imports(go, program, environment)])
+        go_run(["test", "-c", *options, "-o", output, program.package])
+    else:
+        go_run(["build", "-v", *options, "-o", output, program.package])
     count.finished(program.package)
     try:
         version, unofficial = find.probe(program, output)
@@ -208,6 +234,15 @@ def build_one(
     return store.install(
         cache_dir, output, name=program.name, version=version, origin="built", unofficial=True
     )
+
+
+def test_imports(go: toolchain.Go, program: Program, environment: Mapping[str, str]) -> list[str]:
+    """The packages that a package's tests import."""
+    words = '{{join .TestImports " "}} {{join .XTestImports " "}}'
+    result = process.run([go.path, "list", "-f", words, program.package], cwd=program.module, env=environment)
+    if not result.ok:
+        raise BuildFailed(explain(result, "go list"))
+    return sorted(set(result.stdout.split()) - {program.package})
 
 
 def explain(result: process.Finished, what: str) -> str:

@@ -22,6 +22,8 @@ def probe(program: Program, path: Path) -> tuple[str, bool]:
         raise ValueError("no such file")
     if not os.access(path, os.X_OK):
         raise ValueError("not executable")
+    if not program.probe:
+        return program.version, False  # it does not know; where it comes from must say it
     try:
         result = process.run([path, *program.probe], timeout=PROBE_TIMEOUT)
     except OSError as error:
@@ -56,6 +58,8 @@ def explicit(program: Program, path: Path) -> Binary:
 
 def on_path(program: Program, environ: Mapping[str, str]) -> tuple[Binary | None, str]:
     """The first of the right version on PATH, or None and what was there."""
+    if not program.probe:
+        return None, "not looked for: it does not say its version"
     seen = []
     for directory in environ.get("PATH", os.defpath).split(os.pathsep):
         candidate = Path(directory or ".", program.name)

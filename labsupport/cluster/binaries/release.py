@@ -29,6 +29,12 @@ def obtain(
 
     A server that cannot be reached is asked once, not once for each program.
     """
+    for program in programs:
+        if not program.release:
+            tried[program.name].append("release: none has it")
+    programs = [program for program in programs if program.release]
+    if not programs:
+        return {}
     client = fetch.session(environ)
     downloads = private_directory(cache_dir / "downloads" / "releases")
     unreachable: dict[str, str] = {}

@@ -25,13 +25,20 @@ case $1 in
 version) echo "go version go${FAKE_VERSION:-1.26.8} linux/amd64" ;;
 list)
     echo 'go: downloading k8s.io/api v0.37.2' >&2
-    shift 3
-    for package; do echo "$package fmt k8s.io/api/core/v1 $package"; done ;;
-build)
+    case $* in
+    *TestImports*) echo "k8s.io/api/core/v1 fmt"; exit ;;
+    *-test*) shift 4
+        for package; do
+            printf '%s\n' "$package fmt" "$package.test fmt $package [$package.test]" "$package [$package.test] fmt"
+        done ;;
+    *) shift 3; for package; do echo "$package fmt k8s.io/api/core/v1 $package"; done ;;
+    esac ;;
+build | test)
     echo "$* | $CGO_ENABLED $GOTOOLCHAIN $GOFLAGS $GOCACHE $GOPROXY $GOOS" >>"$FAKE_LOG"
     if [ -n "$FAKE_ERROR" ]; then echo "$FAKE_ERROR" >&2; exit 1; fi
     echo fmt >&2
     if [ -n "$FAKE_SLEEP" ]; then sleep 60 & echo $! >"$FAKE_SLEEP"; wait; fi
+    case $* in *" -o "*) ;; *) exit ;; esac
     while [ "$1" != -o ]; do shift; done
     case $3 in
     *coredns* | .) said="CoreDNS-1.14.6
@@ -39,6 +46,9 @@ linux/amd64, go1.26.8, unofficial-build" ;;
     *etcd*) said="etcd Version: 3.7.0
 Git SHA: unofficial-build" ;;
     *containerd*) said="containerd v2.3.7 unofficial-build" ;;
+    *test/e2e) said=v1.37.2 ;;
+    *agnhost) said="app version 2.66.1" ;;
+    *ginkgo) said="Ginkgo Version 2.32.0" ;;
     *sigs.k8s.io/kind) said="kind v0.33.0 go1.26.8 linux/amd64" ;;
     *) said='GitVersion:"v1.37.2", GitCommit:"unofficial-build" gitVersion: v1.37.2
   gitCommit: unofficial-build' ;;
@@ -76,7 +86,9 @@ def test_every_program_is_built_and_marked(tmp_path: Path, environ: dict[str, st
     assert {binary.origin for binary in built.values()} == {"built"}
     assert all(binary.unofficial for binary in built.values())
     log = (tmp_path / "log").read_text()
-    assert log.count("-trimpath") == len(names)
+    # What a test program needs is compiled by a command of its own.
+    assert log.count("-trimpath") == len(names) + 1
+    assert log.count("test -c ") == 1
     assert f"-X k8s.io/component-base/version.gitVersion=v{VERSION} " in log
     assert (
         f"| 0 local -modcacherw -buildvcs=false {tmp_path}/cache/build/gocache https://proxy.example \n"
