@@ -51,12 +51,21 @@ def prune(cache: Path) -> list[Item]:
 def _known(cache: Path) -> Iterator[tuple[Path, str, bool]]:
     known = versions.load()
     # The end of the name is a digest: a program of the right version is needed, however it came here.
-    current = tuple(f"{name}-{versions.program(name, known).version}-" for name in known.programs)
+    current, suites = (
+        tuple(
+            f"{name}-{versions.program(name, known).version}-"
+            for name, entry in known.programs.items()
+            if (entry.backend == "conformance") is of_suites
+        )
+        for of_suites in (False, True)
+    )
     for path in sorted((cache / "bin").glob("*-*")):
-        yield path, "program", path.name.startswith(current)
+        what = "program of labs conformance" if path.name.startswith(suites) else "program"
+        yield path, what, path.name.startswith(current)
     roots = {_root_of_this_user(cache), *_roots_in_use()}
     for path in sorted((cache / "course-root").glob("[!.]*")):
-        yield path, "course root", path in roots
+        what = "test root of labs conformance" if path.name.startswith("tests-") else "course root"
+        yield path, what, path in roots
     for kind, what in (("node", "kind node image"), ("course", "course images for kind")):
         made = sorted((cache / "kind").glob(f"{kind}-*/"), key=lambda path: path.stat().st_mtime)
         for path in made:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +44,7 @@ class Entry(BaseModel):
     programs: dict[str, AbsolutePath] = {}
     package: bool = False
     aliases: list[str] = []
+    layers: list[str] = []
 
 
 class Defaults(BaseModel):
@@ -88,8 +90,13 @@ def read_catalogue(path: Path = CATALOGUE) -> Catalogue:
     return catalogue
 
 
-def compile_entry(name: str, entry: Entry, defaults: Defaults) -> dict[str, Any]:
-    """One image as the node's runtime reads it, with the digest that serves as its id."""
+def compile_entry(
+    name: str, entry: Entry, defaults: Defaults, layers: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """One image as the node's runtime reads it, with the digest that serves as its id.
+
+    `layers`: where in the node the layers are that an entry may name. KeyError for another.
+    """
     env = {**defaults.env, **entry.env}
     binds = [{"source": f"{PROGRAMS}/{name}", "target": target} for name, target in entry.programs.items()]
     if entry.package:
@@ -105,17 +112,22 @@ def compile_entry(name: str, entry: Entry, defaults: Defaults) -> dict[str, Any]
         "aliases": entry.aliases,
         "size": NOMINAL_SIZE,
     }
+    if entry.layers:
+        compiled["layers"] = [(layers or {})[layer] for layer in entry.layers]
     # The name is part of it: two names for equal content stay two images.
     content = json.dumps([name, compiled], sort_keys=True).encode()
     return {**compiled, "digest": f"sha256:{hashlib.sha256(content).hexdigest()}"}
 
 
-def compiled_catalogue(path: Path = CATALOGUE) -> dict[str, Any]:
-    """The content of /etc/labs/catalogue.json: {"images": {name: entry}}. Raises LabsError."""
+def compiled_catalogue(path: Path = CATALOGUE, layers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The content of /etc/labs/catalogue.json: {"images": {name: entry}}; `layers` as in `compile_entry`.
+
+    Raises LabsError.
+    """
     catalogue = read_catalogue(path)
     return {
         "images": {
-            name: compile_entry(name, entry, catalogue.defaults)
+            name: compile_entry(name, entry, catalogue.defaults, layers)
             for name, entry in sorted(catalogue.images.items())
         }
     }

@@ -206,7 +206,9 @@ def test_each_command_of_the_table_exists_and_explains_itself(name: str) -> None
     assert application.COMMANDS[name][1].endswith(".")
 
 
-REPORTING = [name for name in application.COMMANDS if name not in ("kubectl", "notebook", "bench")]
+REPORTING = [
+    name for name in application.COMMANDS if name not in ("kubectl", "notebook", "bench", "conformance")
+]
 
 
 @pytest.mark.parametrize("name", REPORTING)

@@ -50,6 +50,17 @@ def test_what_is_not_needed_goes_and_the_rest_stays(cache: Path) -> None:
     assert cachelist.prune(cache) == []
 
 
+def test_what_only_a_suite_needs_is_named_and_goes(cache: Path) -> None:
+    suite = f"bin/e2e.test-{versions.program('e2e.test').version}-0123456789ab"
+    for name in (suite, "course-root/tests-0123"):
+        (cache / name).mkdir(parents=True)
+    whats = {str(item.path.relative_to(cache)): item.what for item in cachelist.contents(cache)}
+    assert whats[suite] == "program of labs conformance"
+    assert whats["course-root/tests-0123"] == "test root of labs conformance"
+    removed = {str(item.path.relative_to(cache)) for item in cachelist.prune(cache)}
+    assert {suite, "course-root/tests-0123"} <= removed
+
+
 def test_the_newest_image_of_a_kind_stays(cache: Path) -> None:
     for number, name in enumerate(("node-b", "node-a", "course-x")):
         (cache / "kind" / name).mkdir(parents=True)

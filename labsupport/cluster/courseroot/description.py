@@ -9,7 +9,7 @@ import json
 import platform
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from labsupport.errors import LabsError
@@ -29,7 +29,10 @@ class Pin:
 
 @dataclass(frozen=True)
 class Description:
-    """The course root of one release and architecture. `pins` is empty where no lock was made for them."""
+    """The course root of one release and architecture. `pins` is empty where no lock was made for them.
+
+    `over`: the root that this one lies over; what is in that one is not in this. `groups`: name -> (id, member).
+    """
 
     release: str
     architecture: str
@@ -43,6 +46,8 @@ class Description:
     site: Path
     source: str
     drop_site: tuple[str, ...] = ()
+    over: str = ""
+    groups: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
 def host_platform() -> tuple[str, str]:
@@ -60,7 +65,8 @@ def load(
 ) -> Description:
     """Read the description `name` for `target` (release, architecture; default: this machine).
 
-    LabsError on a bad file. There is another one than the course root's: that of a kind node (clusters/kind).
+    LabsError on a bad file. There are others than the course root's: that of a kind node (clusters/kind), and what the
+    images of Kubernetes' own tests have besides (clusters/conformance).
     """
     release, architecture = target or host_platform()
     file = directory / f"{name}.toml"
@@ -81,6 +87,10 @@ def load(
             site=directory / "course-site.txt",
             source=text,
             drop_site=tuple(content.get("drop_site", ())),
+            over=content.get("over", ""),
+            groups={
+                name: (int(number), member) for name, (number, member) in content.get("groups", {}).items()
+            },
         )
     except FileNotFoundError as error:
         raise LabsError(f"{error.filename} is missing", fix=f"git checkout -- {directory}") from error

@@ -45,7 +45,7 @@ def create(runtime: Runtime, request: cri.CreateContainerRequest) -> cri.CreateC
     context = config.linux.security_context
     try:
         identity = container_spec.identity_of(
-            context, image, runtime.accounts, real_ids=runtime.config.real_ids
+            context, image, runtime.accounts_of(image), real_ids=runtime.config.real_ids
         )
         container_spec.privileges(config, identity, real_ids=runtime.config.real_ids)
         container_spec.arguments(config, image)
@@ -92,7 +92,7 @@ def specification(runtime: Runtime, sandbox: Sandbox, container: Container) -> s
     config, real_ids = container.config, runtime.config.real_ids
     image: Image = runtime.images.find_or_refuse(config.image.image)
     context = config.linux.security_context
-    identity = container_spec.identity_of(context, image, runtime.accounts, real_ids=real_ids)
+    identity = container_spec.identity_of(context, image, runtime.accounts_of(image), real_ids=real_ids)
     folder = runtime.containers.folder(container.id)
     volumes = container_spec.volume_mounts(config.mounts)
     binds = tuple(spec.Mount(source, target, readonly=True) for source, target in image.binds)
@@ -112,7 +112,7 @@ def specification(runtime: Runtime, sandbox: Sandbox, container: Container) -> s
         ),
         cwd=config.working_dir or image.working_dir,
         root=spec.Root(
-            lower=str(runtime.config.course_root),
+            lower=":".join([*image.layers, str(runtime.config.course_root)]),
             layer=str(folder),
             shm=f"{directory}/shm" if own_ipc else "/dev/shm",  # noqa: S108 - the node's, as hostIPC asks
             mounts=binds + files + volumes,

@@ -22,7 +22,8 @@ from labsupport.cluster.embedded.runtime.faults import Fault
 class Image:
     """One catalogue entry: how a container of that name is run.
 
-    `binds` are (source on the node, target in the container), shown read-only. `digest` is the image's id.
+    `binds` are (source on the node, target in the container), shown read-only. `layers` are directories of the node
+    that lie over the course root, the uppermost first. `digest` is the image's id.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Image:
     user: int = 0
     binds: tuple[tuple[str, str], ...] = ()
     size: int = 1
+    layers: tuple[str, ...] = ()
 
 
 def read_catalogue(path: Path) -> dict[str, Image]:
@@ -52,6 +54,7 @@ def read_catalogue(path: Path) -> dict[str, Image]:
             user=entry.get("user", 0),
             binds=tuple((bind["source"], bind["target"]) for bind in entry.get("binds", ())),
             size=entry.get("size", 1),
+            layers=tuple(entry.get("layers", ())),
         )
     return images
 

@@ -43,8 +43,8 @@ class Privileges:
 class Root:
     """How a container's file system is built.
 
-    `lower` is read-only and shared, `layer` is the container's own directory for what it writes.
-    `shm` is the sandbox's shared memory directory.
+    `lower` is read-only and shared: one directory, or several with ":" between them, the uppermost first. `layer` is
+    the container's own directory for what it writes, `shm` the sandbox's shared memory directory.
     """
 
     lower: str

@@ -8,12 +8,13 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from labsupport.cluster.embedded.runtime import events
 from labsupport.cluster.embedded.runtime.config import Config
 from labsupport.cluster.embedded.runtime.cri import api_pb2 as cri
-from labsupport.cluster.embedded.runtime.images import Images
+from labsupport.cluster.embedded.runtime.images import Image, Images
 from labsupport.cluster.embedded.runtime.network import AddressPool
 from labsupport.cluster.embedded.runtime.shim_client import ShimClient, ShimError
 from labsupport.cluster.embedded.runtime.store import (
@@ -48,6 +49,13 @@ class Runtime:
     def containers_of(self, sandbox_id: str) -> list[Container]:
         """The containers of a sandbox, oldest first."""
         return [container for container in self.containers if container.sandbox_id == sandbox_id]
+
+    def accounts_of(self, image: Image) -> Accounts:
+        """The users of an image: those of its uppermost layer that has any, else the course root's."""
+        for layer in image.layers:
+            if (Path(layer) / "etc/passwd").exists():
+                return read_accounts(Path(layer))
+        return self.accounts
 
     def announce(self, container_id: str, event: int) -> None:
         """Tell who listens to GetContainerEvents (`event` is a cri.ContainerEventType)."""

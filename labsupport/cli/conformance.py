@@ -1,0 +1,63 @@
+"""`labs conformance`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from labsupport.cli.options import emit, json_option
+
+
+@click.group("conformance")
+def conformance_command() -> None:
+    """Run suites that others wrote against the cluster."""
+
+
+@conformance_command.command("kubernetes")
+@click.option(
+    "--focus", metavar="RE", help="Only tests whose whole name this regular expression (Go's) matches."
+)
+@click.option(
+    "--sig",
+    "sigs",
+    multiple=True,
+    metavar="NAME",
+    help="Only tests of this group, for instance node or apps.",
+)
+@click.option("--quick", is_flag=True, help="A selection of at most five minutes.")
+@click.option(
+    "--processes", type=click.IntRange(1, 64), help="Tests side by side; without it three for each processor."
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keep the suite's own report, JUnit XML and console text here.",
+)
+@click.option(
+    "--name", default="", help="A running embedded cluster of yours; without it one is made and removed."
+)
+@json_option
+@click.pass_context
+def kubernetes_command(
+    ctx: click.Context,
+    focus: str | None,
+    sigs: tuple[str, ...],
+    quick: bool,
+    processes: int | None,
+    output: Path | None,
+    name: str,
+    as_json: bool,
+) -> None:
+    """Kubernetes' own end-to-end tests tagged [Conformance], inside the cluster's namespaces.
+
+    Builds the suite first where it is not in the cache (12 minutes). Exit status 0 only if nothing failed.
+    """
+    from labsupport.cluster.conformance import clusters, results, suite
+
+    choice = suite.Choice(sigs, focus, quick, processes)
+    with clusters.running(name) as directory:
+        found = suite.run(directory, choice, output)
+    emit(found.as_dict(), as_json=as_json, human=results.describe(found))
+    ctx.exit(0 if found.ok else 1)

@@ -1,0 +1,37 @@
+"""The cluster that a suite runs against: one of the person's own, or one that is made for the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from labsupport import cluster as clusters
+from labsupport.cluster.bench import own_state
+from labsupport.cluster.directory import ClusterDirectory
+from labsupport.errors import LabsError
+
+NAME = "conformance"
+
+
+@contextmanager
+def running(name: str = "") -> Iterator[ClusterDirectory]:
+    """The directory of cluster `name`, which must run; without a name of a new one, which is gone at the end.
+
+    LabsError for a cluster of another back end than the embedded one: a suite runs in its namespaces.
+    """
+    if name:
+        cluster = clusters.get(name)
+        if cluster.backend != "embedded":
+            raise LabsError(
+                f"Cluster {name!r} is of the back end {cluster.backend!r}; the suite runs on embedded clusters.",
+                fix="leave out --name: a cluster is made for the run",
+            )
+        yield ClusterDirectory(name)
+        return
+    with own_state():
+        made = clusters.get(NAME, "embedded")
+        try:
+            made.up()
+            yield ClusterDirectory(NAME)
+        finally:
+            made.down()
