@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from labsupport.cluster.embedded.runtime import capabilities, spec, users
 from labsupport.cluster.embedded.runtime.cri import api_pb2 as cri
@@ -80,21 +80,24 @@ def privileges(config: cri.ContainerConfig, identity: users.Identity, *, real_id
     )
 
 
-def volume_mounts(mounts: Iterable[cri.Mount]) -> tuple[spec.Mount, ...]:
+def volume_mounts(mounts: Iterable[cri.Mount], lower_of: Callable[[str], str]) -> tuple[spec.Mount, ...]:
     """A Pod's volumes. A missing source directory is made, as containerd does; links are followed here.
 
-    Raises ValueError for an image volume.
+    `lower_of` gives the directories of an image, for volumes that are one.
     """
     result = []
     for mount in mounts:
+        target = os.path.join("/", mount.container_path)  # noqa: PTH118
         if mount.HasField("image"):
-            raise ValueError(f"image volumes are not supported by this node (mount {mount.container_path})")
+            lower = lower_of(mount.image.image)
+            result.append(spec.Mount(mount.image_sub_path.lstrip("/"), target, readonly=True, lower=lower))
+            continue
         if not os.path.exists(mount.host_path):  # noqa: PTH110
             os.makedirs(mount.host_path, exist_ok=True)  # noqa: PTH103
         result.append(
             spec.Mount(
                 source=os.path.realpath(mount.host_path),
-                target=os.path.join("/", mount.container_path),  # noqa: PTH118
+                target=target,
                 readonly=mount.readonly,
                 recursive_readonly=mount.recursive_read_only,
                 propagation=_PROPAGATION[mount.propagation],

@@ -94,7 +94,9 @@ def specification(runtime: Runtime, sandbox: Sandbox, container: Container) -> s
     context = config.linux.security_context
     identity = container_spec.identity_of(context, image, runtime.accounts_of(image), real_ids=real_ids)
     folder = runtime.containers.folder(container.id)
-    volumes = container_spec.volume_mounts(config.mounts)
+    volumes = container_spec.volume_mounts(
+        config.mounts, lambda name: runtime.lower_of(runtime.images.find_or_refuse(name))
+    )
     binds = tuple(spec.Mount(source, target, readonly=True) for source, target in image.binds)
     files = container_spec.file_mounts(str(runtime.sandboxes.folder(sandbox.id)), volumes)
     directory = str(runtime.config.sandbox_run(sandbox.id))
@@ -112,7 +114,7 @@ def specification(runtime: Runtime, sandbox: Sandbox, container: Container) -> s
         ),
         cwd=config.working_dir or image.working_dir,
         root=spec.Root(
-            lower=":".join([*image.layers, str(runtime.config.course_root)]),
+            lower=runtime.lower_of(image),
             layer=str(folder),
             shm=f"{directory}/shm" if own_ipc else "/dev/shm",  # noqa: S108 - the node's, as hostIPC asks
             mounts=binds + files + volumes,

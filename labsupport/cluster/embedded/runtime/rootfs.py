@@ -35,7 +35,7 @@ def build(root: Root, stage: Path) -> None:
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_SLAVE)
     for mount in root.mounts:
         if mount not in trees:
-            trees[mount] = linux.open_tree(mount.source)
+            trees[mount] = linux.open_tree(mount.source) if not mount.lower else _image_tree(mount, stage)
     devices = {name: linux.open_tree(f"/dev/{name}") for name in DEVICES}
     # At the stage itself, so that no mount of the node lies between the container's root and "/".
     new_root = _mount_overlay(root, stage)
@@ -74,6 +74,24 @@ def _mount_overlay(root: Root, stage: Path) -> Path:
         _overlay(root.lower, stage, new_root)
         return new_root
     return stage
+
+
+def _image_tree(mount: Mount, stage: Path) -> int:
+    """What an image volume shows, as a detached tree; `stage` is free again afterwards."""
+    layers = mount.lower.split(":")
+    if len(layers) == 1:
+        linux.mount(layers[0], stage, None, linux.MS_BIND)
+    else:
+        linux.mount(
+            "overlay", stage, "overlay", linux.MS_RDONLY, f"lowerdir={mount.lower},userxattr"
+        )  # fmt: skip
+    try:
+        source = (stage / mount.source).resolve(strict=True)
+        if not source.is_relative_to(stage.resolve()):
+            raise OSError(f"{mount.source} leads out of the image")
+        return linux.open_tree(source)
+    finally:
+        linux.umount(stage)
 
 
 def _overlay(lower: str, layer: Path, target: Path) -> None:
@@ -122,6 +140,10 @@ def _attach(mount: Mount, tree: int) -> None:
     linux.move_mount(tree, target)
     # Set on the attached mount: a detached tree has no parent whose propagation it could be checked against.
     attributes = linux.MOUNT_ATTR_RDONLY if mount.readonly else 0
+    if mount.lower:
+        attributes |= (
+            linux.MOUNT_ATTR_RDONLY | linux.MOUNT_ATTR_NOEXEC
+        )  # what Kubernetes promises of an image volume
     if attributes:
         linux.set_mount_attributes(target, attributes, recursive=mount.recursive_readonly)
     if mount.propagation == PRIVATE:

@@ -13,13 +13,17 @@ PRIVATE, SLAVE, SHARED = "private", "slave", "shared"
 
 @dataclass(frozen=True)
 class Mount:
-    """One directory or file of the node shown in a container; `propagation` is PRIVATE, SLAVE or SHARED."""
+    """One directory or file of the node shown in a container; `propagation` is PRIVATE, SLAVE or SHARED.
+
+    With `lower` it is one of an image: `lower` is as in `Root`, and `source` is a path in what that makes.
+    """
 
     source: str
     target: str
     readonly: bool = False
     recursive_readonly: bool = False
     propagation: str = PRIVATE
+    lower: str = ""
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,10 @@ class Runtime:
                 return read_accounts(Path(layer))
         return self.accounts
 
+    def lower_of(self, image: Image) -> str:
+        """The directories that an image's root is made of, the uppermost first, with ":" between them."""
+        return ":".join([*image.layers, str(self.config.course_root)])
+
     def announce(self, container_id: str, event: int) -> None:
         """Tell who listens to GetContainerEvents (`event` is a cri.ContainerEventType)."""
         for watcher in list(self.watchers):

@@ -106,13 +106,18 @@ def test_mounts(tmp_path: Path) -> None:
                 container_path="b",
                 propagation=cri.PROPAGATION_BIDIRECTIONAL,
             ),
-        ]
+        ],
+        str,
     )
     assert mounts[0] == spec.Mount(str(tmp_path / "real"), "/a", readonly=True)
     assert (mounts[1].target, mounts[1].propagation) == ("/b", spec.SHARED)
     assert (tmp_path / "new").is_dir()
-    with pytest.raises(ValueError, match="image volumes"):
-        container_spec.volume_mounts([cri.Mount(container_path="/x", image=cri.ImageSpec(image="i"))])
+
+
+def test_an_image_as_a_volume_is_read_only_and_made_of_the_images_directories() -> None:
+    wanted = cri.Mount(container_path="/data", image=cri.ImageSpec(image="sha256:1"), image_sub_path="etc")
+    (mount,) = container_spec.volume_mounts([wanted], {"sha256:1": "/layer:/course-root"}.__getitem__)
+    assert mount == spec.Mount("etc", "/data", readonly=True, lower="/layer:/course-root")
 
 
 def test_sandbox_files_give_way_to_the_pods_own() -> None:
