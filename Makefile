@@ -8,7 +8,7 @@ STAGE = .ci/stage
 STAGES = $(MAKE) --keep-going --no-print-directory
 
 .PHONY: env env-dev env-ci up down bench build test ci lint format proto
-.PHONY: test-unit test-content test-lab ci-lint ci-labs ci-proofs ci-cluster ci-user ci-browser ci-kind
+.PHONY: test-unit test-content test-lab ci-lint ci-labs ci-proofs ci-cluster ci-user ci-browser ci-kind ci-conformance
 
 env: ## the environment alone (.venv)
 	@$(PYTHON) labsupport/bootstrap.py
@@ -35,7 +35,7 @@ test: env-dev ## unit tests, the labs' offline tests, lab 00 on a cluster
 	@$(STAGES) test-unit test-content test-lab
 
 ci: env-ci ## everything else that CI runs
-	@$(STAGES) ci-lint ci-labs ci-proofs ci-cluster ci-user ci-browser ci-kind
+	@$(STAGES) ci-lint ci-labs ci-proofs ci-cluster ci-user ci-browser ci-kind ci-conformance
 
 test-unit:
 	@$(STAGE) unit $(PYTEST) tests --ignore=tests/content --ignore=tests/on_cluster --ignore=tests/on_kind --ignore=tests/browser
@@ -70,6 +70,9 @@ ci-browser:
 
 ci-kind: ## the kind back end, in a Docker of its own that reaches nothing (as root; skipped where it cannot run)
 	@$(STAGE) kind .venv/bin/python .ci/kind-tests $(PYTEST) tests/on_kind
+
+ci-conformance: ## some of Kubernetes' own tests (skipped where its suite is not in the cache)
+	@$(STAGE) conformance .venv/bin/python .ci/conformance-tests $(RESULTS)/conformance.xml
 
 lint: lint-ruff lint-format lint-types lint-imports lint-spelling lint-build ## all static checks
 
