@@ -8,6 +8,7 @@ when it has changed, and the next start of the cluster writes it anew in any cas
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from labsupport.errors import LabsError
 
 CATALOGUE = paths.CLUSTERS / "conformance" / "images.toml"
 PLACE = "/var/lib/labs-conformance"  # in the node
+SMALL_LAYERS = paths.CLUSTERS / "conformance" / "layers"
 API = "https://127.0.0.1:6443"
 # Programs of the images: name -> where, and the mode. The second is what `nonewprivs` is about.
 IMAGE_PROGRAMS = (
@@ -36,6 +38,13 @@ IMAGE_PROGRAMS = (
 )
 SUITE_PROGRAMS = ("e2e.test", "ginkgo", "kubectl")
 PROGRAMS = ("e2e.test", "ginkgo", "agnhost", "sample-apiserver", "kubectl")
+
+
+def layers() -> dict[str, str]:
+    """Where in the node the layers are that an image of the suite may name."""
+    return {"tests": f"{PLACE}/root"} | {
+        path.name: f"{PLACE}/layers/{path.name}" for path in sorted(SMALL_LAYERS.iterdir())
+    }
 
 
 @dataclass(frozen=True)
@@ -70,10 +79,9 @@ def prepared(
         (outside / "repositories.yaml").write_text(repositories)
         paths.write_private(outside / "kubeconfig", _kubeconfig(directory))
         if owner_base is not None:
-            for path in (outside, outside / "bin", outside / "out", outside / "home"):
-                give(path, owner_base)
-            give(outside / "kubeconfig", owner_base)
-            give(outside / "repositories.yaml", owner_base)
+            os.chown(outside, owner_base, owner_base)
+            for name in ("bin", "out", "home", "layers", "kubeconfig", "repositories.yaml"):
+                give(outside / name, owner_base)
         _write_catalogue(node, owner_base, with_tests=True)
         yield Prepared(held.init, PLACE, outside)
     finally:
@@ -89,6 +97,7 @@ def _fill(outside: Path, root: Path, programs: Mapping[str, Path]) -> None:
     copied = process.run(["cp", "--archive", "--reflink=auto", root, outside / "root"])
     if not copied.ok:
         raise LabsError(f"the test root cannot be copied into the cluster: {copied.reason()}")
+    shutil.copytree(SMALL_LAYERS, outside / "layers")
     for name in SUITE_PROGRAMS:
         shutil.copy(programs[name], outside / "bin" / name)
     owner = (outside / "root").stat()
@@ -118,7 +127,7 @@ def _kubeconfig(directory: ClusterDirectory) -> str:
 def _write_catalogue(node: NodeDirectory, owner_base: int | None, *, with_tests: bool) -> None:
     images = compiled_catalogue()["images"]
     if with_tests:
-        images |= compiled_catalogue(CATALOGUE, {"tests": f"{PLACE}/root"})["images"]
+        images |= compiled_catalogue(CATALOGUE, layers())["images"]
     file = node.etc / "labs" / "catalogue.json"
     new = file.with_name("catalogue.json.new")
     paths.write_private(new, json.dumps({"images": images}))

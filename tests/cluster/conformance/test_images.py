@@ -11,7 +11,7 @@ from labsupport.cluster.conformance import prepare, selection, testroot
 from labsupport.cluster.courseroot import load
 from labsupport.cluster.embedded.runtime.images import Images
 
-LAYERS = {"tests": f"{prepare.PLACE}/root"}
+LAYERS = prepare.layers()
 
 
 def test_learners_have_no_image_of_the_suite() -> None:
@@ -38,8 +38,16 @@ def test_layers_reach_the_runtime(tmp_path: Path) -> None:
     assert image.user == 1234
 
 
+def test_small_layers_lie_above_the_test_root() -> None:
+    theirs = catalogue.compiled_catalogue(prepare.CATALOGUE, LAYERS)["images"]
+    assert theirs["labs.example/e2e/nautilus:1.8"]["layers"] == [
+        f"{prepare.PLACE}/layers/nautilus",
+        f"{prepare.PLACE}/root",
+    ]
+
+
 def test_a_layer_that_nobody_has_is_an_error() -> None:
-    with pytest.raises(KeyError, match="tests"):
+    with pytest.raises(KeyError, match=r"kitten|tests"):
         catalogue.compiled_catalogue(prepare.CATALOGUE)
 
 
