@@ -58,6 +58,6 @@ def kubernetes_command(
 
     choice = suite.Choice(sigs, focus, quick, processes)
     with clusters.running(name) as directory:
-        found = suite.run(directory, choice, output)
+        found = suite.run(directory, choice, output, tidy=bool(name))
     emit(found.as_dict(), as_json=as_json, human=results.describe(found))
     ctx.exit(0 if found.ok else 1)

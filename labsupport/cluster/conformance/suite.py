@@ -56,11 +56,14 @@ def in_cache(cache_dir: Path) -> list[str]:
     return [each.name for each in programs if store.find(cache_dir, each.name, each.version)[0] is None]
 
 
-def run(directory: ClusterDirectory, choice: Choice, output: Path | None = None) -> results.Results:
+def run(
+    directory: ClusterDirectory, choice: Choice, output: Path | None = None, *, tidy: bool = True
+) -> results.Results:
     """Run the chosen tests on a running cluster and say what became of each.
 
     `output`: a directory for the suite's own report, JUnit XML and console text. The cluster is as before afterwards,
-    also after an interruption; namespaces that an earlier run left go first. LabsError when the suite cannot run.
+    also after an interruption, unless `tidy` is false, for one that is about to go; namespaces that an earlier run left
+    go first. LabsError when the suite cannot run.
     """
     settings = selection.load()
     chosen = selection.words(choice.sigs, choice.focus, settings.quick if choice.quick else ())
@@ -71,7 +74,8 @@ def run(directory: ClusterDirectory, choice: Choice, output: Path | None = None)
         directory.locked("conformance kubernetes"),
         prepare.prepared(directory, files, settings.repositories()) as prepared,
     ):
-        remove_namespaces(directory.kubeconfig)
+        if tidy:
+            remove_namespaces(directory.kubeconfig)
         try:
             began = time.monotonic()
             finished = _run_suite(prepared, chosen, processes, settings.minutes)
@@ -79,7 +83,8 @@ def run(directory: ClusterDirectory, choice: Choice, output: Path | None = None)
                 _keep(prepared.outside, finished, output)
             return _read(prepared, finished, began, processes)
         finally:
-            remove_namespaces(directory.kubeconfig)
+            if tidy:
+                remove_namespaces(directory.kubeconfig)
 
 
 def arguments(chosen: Sequence[str], processes: int, minutes: int) -> list[str]:
