@@ -54,9 +54,9 @@ def test_what_only_a_suite_needs_is_named_and_goes(cache: Path) -> None:
     suite = f"bin/e2e.test-{versions.program('e2e.test').version}-0123456789ab"
     for name in (suite, "course-root/tests-0123"):
         (cache / name).mkdir(parents=True)
-    whats = {str(item.path.relative_to(cache)): item.what for item in cachelist.contents(cache)}
-    assert whats[suite] == "program of labs conformance"
-    assert whats["course-root/tests-0123"] == "test root of labs conformance"
+    said = {str(item.path.relative_to(cache)): item.what for item in cachelist.contents(cache)}
+    assert said[suite] == "program of labs conformance"
+    assert said["course-root/tests-0123"] == "test root of labs conformance"
     removed = {str(item.path.relative_to(cache)) for item in cachelist.prune(cache)}
     assert {suite, "course-root/tests-0123"} <= removed
 
