@@ -6,12 +6,13 @@ the exercise on the real cluster. Nothing is recorded as the learner's progress.
 
 from __future__ import annotations
 
+import io
 import signal
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -198,7 +199,8 @@ class Judge:
         ran = _Ran(names, store=Progress(store))
         names["lab"] = Context(names, ran.store).at(api, self.lab)
         try:
-            with _at_most(RUN_LIMIT):
+            # What an answer prints is for the learner's notebook; here it would stand in the midst of the result.
+            with _at_most(RUN_LIMIT), redirect_stdout(io.StringIO()):
                 run_cell(answer.text, names, "the answer")
         except Exception as error:
             ran.error = error

@@ -4,6 +4,7 @@ orders.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from labsupport import kube
@@ -13,6 +14,9 @@ from labsupport.errors import LabsError
 
 Object = dict[str, Any]
 DEPLOYED = "caller"
+UNREACHED = "orders: orders:80:"  # begins what web says when orders did not take its connection
+FOLLOWS = 3.0  # seconds for kube-proxy; packet rules cannot be watched
+PAUSE = 0.1
 
 
 def load(probe: Probe, url: str, **plan: Any) -> traffic.Load:
@@ -32,7 +36,20 @@ def load(probe: Probe, url: str, **plan: Any) -> traffic.Load:
 
 
 def buy(probe: Probe) -> tuple[Object, bool]:
-    """One purchase through web: what orders said, and whether it succeeded."""
+    """One purchase through web: what orders said, and whether it succeeded.
+
+    After a change of orders its Pods are Ready before kube-proxy leads there: a purchase that does not reach orders at
+    all is tried again for a while.
+    """
+    began = time.monotonic()
+    while True:
+        order, bought = _buy_once(probe)
+        if bought or UNREACHED not in str(order["error"]) or time.monotonic() - began > FOLLOWS:
+            return order, bought
+        time.sleep(PAUSE)
+
+
+def _buy_once(probe: Probe) -> tuple[Object, bool]:
     path = f"/api/v1/namespaces/{probe.namespace}/services/web:80/proxy/buy/tea"
     try:
         answer = kube.request(probe.api, "GET", path, timeout=probe.left(10.0))
