@@ -205,6 +205,7 @@ def test_services_addresses_are_kept_inside_each_node(
     nodes = [docker.Node(f"id{n}", f"node{n}", "worker", True, 0, "", "") for n in range(2)]
     confine.keep_services_inside(engine, nodes, "10.96.0.0/16")
     assert [line for line in log(place) if line.startswith("exec node1 sh -c")]
+    assert log(place)[-1].endswith("10.96.0.0/16 192.0.2.0/24")
     assert capsys.readouterr().err == ""
     (place / "bare").touch()
     confine.keep_services_inside(engine, nodes, "10.96.0.0/16")
