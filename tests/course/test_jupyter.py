@@ -78,7 +78,14 @@ def test_no_server_outlives_the_command_that_started_it(tmp_path: Path, number: 
     }
     (tmp_path / "root").mkdir()
     command = [sys.executable, "-c", RUN, str(tmp_path / "root")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as running:
+
+    def heed() -> None:
+        # Under nohup, or behind a shell's `&`, the tests themselves would have inherited that it is ignored.
+        signal.signal(number, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=heed
+    ) as running:
         assert running.stderr
         for line in running.stderr:
             if "http://127.0.0.1" in line:
