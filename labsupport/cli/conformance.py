@@ -38,6 +38,11 @@ def conformance_command() -> None:
 @click.option(
     "--name", default="", help="A running embedded cluster of yours; without it one is made and removed."
 )
+@click.option(
+    "--nodes",
+    type=click.IntRange(min=1),
+    help="Nodes of the cluster that is made; without it one. A cluster of yours has its own number.",
+)
 @json_option
 @click.pass_context
 def kubernetes_command(
@@ -48,6 +53,7 @@ def kubernetes_command(
     processes: int | None,
     output: Path | None,
     name: str,
+    nodes: int | None,
     as_json: bool,
 ) -> None:
     """Kubernetes' own end-to-end tests tagged [Conformance], inside the cluster's namespaces.
@@ -57,7 +63,7 @@ def kubernetes_command(
     from labsupport.cluster.conformance import clusters, results, suite
 
     choice = suite.Choice(sigs, focus, quick, processes)
-    with clusters.running(name) as directory:
+    with clusters.running(name, nodes) as directory:
         found = suite.run(directory, choice, output, tidy=bool(name))
     emit(found.as_dict(), as_json=as_json, human=results.describe(found))
     ctx.exit(0 if found.ok else 1)

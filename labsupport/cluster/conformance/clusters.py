@@ -14,12 +14,18 @@ NAME = "conformance"
 
 
 @contextmanager
-def running(name: str = "") -> Iterator[ClusterDirectory]:
+def running(name: str = "", nodes: int | None = None) -> Iterator[ClusterDirectory]:
     """The directory of cluster `name`, which must run; without a name of a new one, which is gone at the end.
 
-    LabsError for a cluster of another back end than the embedded one: a suite runs in its namespaces.
+    `nodes`: how many the new one has (None: one). LabsError for a number of nodes beside a name, and for a cluster of
+    another back end than the embedded one: a suite runs in its namespaces.
     """
     if name:
+        if nodes is not None:
+            raise LabsError(
+                f"Cluster {name!r} has its own number of nodes; --nodes is for a cluster that is made for the run.",
+                fix="leave out --nodes or --name",
+            )
         cluster = clusters.get(name)
         if cluster.backend != "embedded":
             raise LabsError(
@@ -29,7 +35,7 @@ def running(name: str = "") -> Iterator[ClusterDirectory]:
         yield ClusterDirectory(name)
         return
     with own_state():
-        made = clusters.get(NAME, "embedded")
+        made = clusters.get(NAME, "embedded", nodes=nodes)
         try:
             made.up()
             yield ClusterDirectory(NAME)

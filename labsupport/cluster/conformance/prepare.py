@@ -1,8 +1,9 @@
 """Make a running cluster ready for a suite, and take everything of it away again.
 
-What the suite needs lies in one directory of the node (/var/lib/labs-conformance), put there from the host: programs,
-the test root, a kubeconfig. Its images are in the node's catalogue only meanwhile: the runtime reads that file again
-when it has changed, and the next start of the cluster writes it anew in any case.
+What the suite needs lies in one directory of each node (/var/lib/labs-conformance), put there from the host: the layers
+of its images, and on the first node, where the suite runs, its programs and a kubeconfig. The images are in the nodes'
+catalogues only meanwhile: a runtime reads that file again when it has changed, and the next start of the node writes it
+anew in any case.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from labsupport import paths
 from labsupport.cluster import courseroot, process
 from labsupport.cluster.conformance import testroot
 from labsupport.cluster.directory import ClusterDirectory, remove_tree
-from labsupport.cluster.embedded import holder, idmap
+from labsupport.cluster.embedded import addresses, holder, idmap
+from labsupport.cluster.embedded.addresses import FIRST, Addresses
+from labsupport.cluster.embedded.nodes import count_of, states
 from labsupport.cluster.embedded.prepare import NodeDirectory, give, kubeconfig, node_directory
 from labsupport.cluster.images import compiled_catalogue
 from labsupport.errors import LabsError
@@ -54,13 +57,15 @@ class Prepared:
     init: int  # the node's pid 1, on the host
     inside: str
     outside: Path
+    nodes: int = 1  # those that run
 
 
 @contextmanager
 def prepared(
     directory: ClusterDirectory, programs: Mapping[str, Path], repositories: str
 ) -> Iterator[Prepared]:
-    """A running embedded cluster with the suite's programs and images; without them again at the end.
+    """A running embedded cluster with the suite's programs and, on every node that runs, its images; without
+    them at the end.
 
     `programs`: those of PROGRAMS. `repositories`: where the suite finds its images (KUBE_TEST_REPO_LIST).
     LabsError when the cluster does not run.
@@ -71,35 +76,65 @@ def prepared(
     owner_base = idmap.for_this_user().owner_base
     cache = paths.cache()
     root = testroot.ensure(cache, courseroot.ensure(cache, owner_base=owner_base), owner_base)
-    node = node_directory(directory)
-    outside = node.var / Path(PLACE).relative_to("/var")
+    count = count_of(directory)
+    running = running_nodes(held, count)
+    outside = _place(node_directory(directory))
     try:
-        remove_tree(outside)
-        _fill(outside, root, programs)
+        for node in running:
+            place = _place(node_directory(directory, node))
+            remove_tree(place)
+            _fill_layers(place, root, programs)
+            if owner_base is not None:
+                os.chown(place, owner_base, owner_base)
+                give(place / "layers", owner_base)
+        _fill_programs(outside, programs)
         (outside / "repositories.yaml").write_text(repositories)
         paths.write_private(outside / "kubeconfig", _kubeconfig(directory))
         if owner_base is not None:
-            os.chown(outside, owner_base, owner_base)
-            for name in ("bin", "out", "home", "layers", "kubeconfig", "repositories.yaml"):
+            for name in ("bin", "out", "home", "kubeconfig", "repositories.yaml"):
                 give(outside / name, owner_base)
-        _write_catalogue(node, owner_base, with_tests=True)
-        yield Prepared(held.init, PLACE, outside)
+        for node in running:
+            _write_catalogue(node_directory(directory, node), owner_base, with_tests=True)
+        yield Prepared(held.init, PLACE, outside, len(running))
     finally:
+        _take_away(directory, count, owner_base)
+
+
+def running_nodes(held: holder.Held, count: int) -> list[Addresses]:
+    """The nodes of a cluster of `count` that a test can use, the first one first: not those stopped or cut off."""
+    return [node for node, state in states(held, count).items() if state == "running"]
+
+
+def _place(node: NodeDirectory) -> Path:
+    """PLACE of a node, on the host."""
+    return node.var / Path(PLACE).relative_to("/var")
+
+
+def _take_away(directory: ClusterDirectory, count: int, owner_base: int | None) -> None:
+    """On every node that was ever started, running or not: an interrupted run may have left something there."""
+    every = [node_directory(directory, node) for node in (FIRST, *addresses.workers(count))]
+    started = [node for node in every if (node.etc / "labs").is_dir()]
+    # All names before any files: a node must not have an image without its layers while another is emptied.
+    for node in started:
         _write_catalogue(node, owner_base, with_tests=False)
-        remove_tree(outside)
+    for node in started:
+        remove_tree(_place(node))
 
 
-def _fill(outside: Path, root: Path, programs: Mapping[str, Path]) -> None:
-    """Copies, not links: what a privileged Pod writes must not reach the cache."""
-    outside.mkdir(mode=0o755)
+def _fill_programs(outside: Path, programs: Mapping[str, Path]) -> None:
     for name in ("bin", "out", "home"):
         (outside / name).mkdir()
+    for name in SUITE_PROGRAMS:
+        shutil.copy(programs[name], outside / "bin" / name)
+
+
+def _fill_layers(outside: Path, root: Path, programs: Mapping[str, Path]) -> None:
+    """Copies, not links: what a privileged Pod writes must not reach the cache, nor another node."""
+    outside.mkdir(mode=0o755)
     copied = process.run(["cp", "--archive", "--reflink=auto", root, outside / "root"])
     if not copied.ok:
         raise LabsError(f"the test root cannot be copied into the cluster: {copied.reason()}")
     shutil.copytree(SMALL_LAYERS, outside / "layers")
-    for name in SUITE_PROGRAMS:
-        shutil.copy(programs[name], outside / "bin" / name)
     owner = (outside / "root").stat()
     for name, place, mode in IMAGE_PROGRAMS:
         target = outside / "root" / place

@@ -87,8 +87,8 @@ def run(
                 remove_namespaces(directory.kubeconfig)
 
 
-def arguments(chosen: Sequence[str], processes: int, minutes: int) -> list[str]:
-    """ginkgo and its words, then the suite and its own."""
+def arguments(chosen: Sequence[str], processes: int, minutes: int, nodes: int) -> list[str]:
+    """ginkgo and its words, then the suite and its own; `nodes` is how many of the cluster run."""
     place = prepare.PLACE
     return [
         f"{place}/bin/ginkgo",
@@ -108,7 +108,7 @@ def arguments(chosen: Sequence[str], processes: int, minutes: int) -> list[str]:
         f"--kubeconfig={place}/kubeconfig",
         f"--kubectl-path={place}/bin/kubectl",
         "--provider=local",
-        "--num-nodes=1",
+        f"--num-nodes={nodes}",
         "--disable-log-dump",
         "--dump-logs-on-failure=false",
     ]
@@ -119,7 +119,7 @@ def _run_suite(
 ) -> process.Finished:
     with phase(f"Kubernetes' own tests, {processes} at once") as shown:
         return process.run(
-            inside.command(prepared.init, arguments(chosen, processes, minutes)),
+            inside.command(prepared.init, arguments(chosen, processes, minutes, prepared.nodes)),
             # The module is found by the host's Python; in the node PYTHONPATH means nothing to the suite.
             env=ENVIRONMENT | {"PYTHONPATH": str(paths.REPOSITORY)},
             on_line=progress.Counter(shown.update).line,
@@ -141,6 +141,7 @@ def _read(
             "kernel": platform.release(),
             "load_after": [round(value, 1) for value in os.getloadavg()],
             "root": os.geteuid() == 0,
+            "nodes": prepared.nodes,
         },
     }
     try:

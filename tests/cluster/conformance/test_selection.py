@@ -47,12 +47,13 @@ def test_every_registry_but_those_that_must_not_answer_is_ours() -> None:
 
 
 def test_words_for_the_suite_come_after_those_for_ginkgo() -> None:
-    words = suite.arguments(["--focus=x"], 6, 90)
+    words = suite.arguments(["--focus=x"], 6, 90, 3)
     split = words.index("--")
     assert "--procs=6" in words[:split]
     assert "--focus=x" in words[:split]
     assert words[split - 1].endswith("/e2e.test")
     assert any(word.startswith("--kubeconfig=") for word in words[split:])
+    assert "--num-nodes=3" in words[split:]
 
 
 def test_a_wrong_file_is_named() -> None:
