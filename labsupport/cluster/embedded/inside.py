@@ -12,17 +12,8 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 
-from labsupport.cluster.embedded import linux
+from labsupport.cluster.embedded import linux, noderoot
 
-ALL = (
-    linux.CLONE_NEWUSER
-    | linux.CLONE_NEWNS
-    | linux.CLONE_NEWPID
-    | linux.CLONE_NEWNET
-    | linux.CLONE_NEWUTS
-    | linux.CLONE_NEWIPC
-    | linux.CLONE_NEWCGROUP
-)
 NOT_RUN = 125  # the exit status when the program could not be started
 
 
@@ -37,7 +28,7 @@ def command(init: int, words: Sequence[str]) -> list[str]:
 
 def enter(init: int) -> None:
     """Join the namespaces of process `init` and become their root. A new pid namespace is for children only."""
-    linux.setns(linux.pidfd_open(init), ALL)
+    linux.setns(linux.pidfd_open(init), noderoot.NODE_NAMESPACES)
     # The host's id need not exist in there. Groups cannot be set where one id is mapped; they then grant nothing.
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
