@@ -60,6 +60,8 @@ class Facts:
     limits: Limits
     control_groups: str  # "v2", "v1", "none"
     control_group_controllers: tuple[str, ...]
+    limits_controllers: tuple[str, ...]  # those that containers can be put under
+    no_limits: str  # why there are none, "" if there are
     memory_gb: float
     state: Place
     cache: Place

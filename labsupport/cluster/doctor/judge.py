@@ -172,9 +172,13 @@ def inotify(facts: Facts) -> Check:
 
 
 def control_groups(facts: Facts) -> Check:
-    """What the kubelet wants to see. Limits of CPU and memory are not enforced in any case."""
+    """What the kubelet wants to see, and whether there are some to put containers' limits into."""
     name = "control-groups"
-    note = "limits of CPU and memory are not enforced in this back end"
+    if facts.no_limits:
+        note = f"limits of memory and CPU are not enforced: {facts.no_limits}"
+    else:
+        names = [name for name in ("memory", "cpu") if name in facts.limits_controllers]
+        note = f"limits of {' and '.join(names)} are enforced"
     if facts.control_groups == "v2":
         return check(name, True, f"Control groups version 2; {note}.")
     lacking = [controller for controller in KUBELET_V1 if controller not in facts.control_group_controllers]

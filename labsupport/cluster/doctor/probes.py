@@ -19,7 +19,7 @@ from pathlib import Path
 from labsupport import paths
 from labsupport.cluster import binaries, courseroot, directory, versions
 from labsupport.cluster.doctor.facts import Facts, Leftover, Limits, Place, Step
-from labsupport.cluster.embedded import holder, idmap
+from labsupport.cluster.embedded import delegation, holder, idmap
 from labsupport.errors import LabsError
 
 TRIAL_SECONDS = 10.0
@@ -38,6 +38,7 @@ def look(cluster_name: str, backend: str = "embedded") -> Facts:
     """Gather all facts; usually within a second."""
     state, cache = paths.state_location(), paths.cache()
     groups, controllers = control_groups(Path("/sys/fs/cgroup"), Path("/proc/self/mountinfo").read_text())
+    given = delegation.find(cluster_name)
     missing, unofficial = programs(cache, versions.names(backend))
     return Facts(
         system=platform.system(),
@@ -49,6 +50,8 @@ def look(cluster_name: str, backend: str = "embedded") -> Facts:
         limits=limits(Path("/proc")),
         control_groups=groups,
         control_group_controllers=controllers,
+        limits_controllers=given.controllers,
+        no_limits=given.why_not,
         memory_gb=memory_gb(Path("/proc/meminfo").read_text(), Path("/sys/fs/cgroup")),
         state=place(state),
         cache=place(cache),

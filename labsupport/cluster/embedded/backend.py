@@ -13,7 +13,8 @@ from pathlib import Path
 
 from labsupport import kube, paths
 from labsupport.cluster.directory import ClusterDirectory
-from labsupport.cluster.embedded import holder, idmap, nodes, prepare, readiness
+from labsupport.cluster.embedded import conditions, holder, idmap, nodes, prepare, readiness
+from labsupport.cluster.embedded.addresses import FIRST
 from labsupport.cluster.interface import ClusterStatus, NodeStatus, UpReport
 from labsupport.console import note, phase
 from labsupport.errors import LabsError
@@ -202,6 +203,7 @@ class EmbeddedCluster:
                 self._directory.update_record(manifests=digest)
         with self._phase("Node ready"), phase("Waiting for the node") as progress:
             readiness.wait_for_node(api, self._directory, progress.update)
+            conditions.tell(api, self._directory, FIRST)
         with self._phase("Cluster DNS"), phase("Waiting for cluster DNS") as progress:
             readiness.wait_for_dns(self._directory, progress.update)
         if count > 1:

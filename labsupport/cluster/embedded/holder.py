@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from labsupport.cluster.directory import ClusterDirectory
+from labsupport.cluster.embedded import delegation
 from labsupport.cluster.embedded.keeper import process_identity
 from labsupport.cluster.embedded.launcher import STOP_SECONDS
 from labsupport.errors import LabsError
@@ -75,23 +76,10 @@ def start(directory: ClusterDirectory) -> Held:
     told, tell = os.pipe()
     with (directory.root / "launcher.log").open("ab") as log, os.fdopen(told, "rb") as reported:
         try:
-            # It forks and goes on as nobody's child: who calls this may live longer than the cluster.
-            subprocess.run(
-                [
-                    sys.executable,
-                    "-m",
-                    "labsupport.cluster.embedded.launcher",
-                    str(directory.root),
-                    str(tell),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                start_new_session=True,
-                pass_fds=(tell,),
-                check=False,
-            )
+            given = delegation.find(directory.name)
+            # Where systemd refuses, the cluster runs without limits; why is in launcher.log.
+            if given.why_not or not _run(directory, tell, log, given):
+                _run(directory, tell, log)
         finally:
             os.close(tell)
         # Readable when the launcher has reported, or has ended.
@@ -105,6 +93,29 @@ def start(directory: ClusterDirectory) -> Held:
         fix="`labs doctor` finds out what forbids it and gives the step that mends it",
         anchor="user-namespaces",
     )
+
+
+def _run(
+    directory: ClusterDirectory, tell: int, log: BinaryIO, given: delegation.Delegation | None = None
+) -> bool:
+    """Run the launcher until it has gone into the background; whether it came so far."""
+    module = "labsupport.cluster.embedded.launcher"
+    command = [sys.executable, "-m", module, str(directory.root), str(tell)]
+    if given:
+        command = [*given.command, *command, "scope"]
+    # It forks and goes on as nobody's child: who calls this may live longer than the cluster.
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        cwd="/",
+        env={**os.environ, **(given.environment if given else {})},
+        start_new_session=True,
+        pass_fds=(tell,),
+        check=False,
+    )
+    return done.returncode == 0
 
 
 def end(directory: ClusterDirectory) -> None:

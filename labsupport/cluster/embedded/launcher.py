@@ -1,7 +1,8 @@
 """The one process of a cluster on the host: it holds the nodes' namespaces and passes connections into them.
 
 Started by the back end as `python -m labsupport.cluster.embedded.launcher DIRECTORY FD`; it goes on in the background,
-reads `launch.json` there, reports in `launcher.json`, and writes one byte to FD when it has reported first. When it
+reads `launch.json` there, reports in `launcher.json`, and writes one byte to FD when it has reported first. With a
+third word, `scope`, it is alone in a control group that it may divide (delegation.py). When it
 ends, however it ends, the kernel ends everything in the namespaces (parent death signals down to pid 1 of each node).
 SIGTERM ends it in order. It ends with node 1; further nodes come and go by command (workers.py).
 
@@ -23,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from labsupport.cluster.embedded import keeper, linux, noderoot, relay, workers
+from labsupport.cluster.embedded import delegation, keeper, linux, noderoot, relay, workers
 from labsupport.cluster.embedded.idmap import IdMap
 from labsupport.cluster.embedded.keeper import Kept, NotPossible, process_identity
 
@@ -157,7 +158,9 @@ class Launcher:
         stopping.cancel()
         for server in self.servers:
             server.close()
-        return os.waitstatus_to_exitcode(os.waitpid(first.keeper, 0)[1])
+        code = os.waitstatus_to_exitcode(os.waitpid(first.keeper, 0)[1])
+        delegation.remove_node_group(first.keeper)
+        return code
 
 
 def main() -> int:
@@ -170,6 +173,8 @@ def main() -> int:
     settings = json.loads((directory / "launch.json").read_text())
     linux.set_name("labs-launcher")
     launcher = Launcher(directory, settings, tell)
+    if sys.argv[3:] == ["scope"] and (why := delegation.take_scope()):
+        print(f"launcher: the control group cannot be divided: {why}", file=sys.stderr, flush=True)
     id_map = IdMap(**settings["idmap"])
     sources = noderoot.Sources(
         course_root=Path(settings["course_root"]),

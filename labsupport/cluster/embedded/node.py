@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from labsupport.cluster.embedded import chown_filter, linux, relay
+from labsupport.cluster.embedded.runtime import limits
 from labsupport.cluster.embedded.supervisor import Component, Supervisor, from_definition
 
 CONFIGURATION = Path("/etc/labs/node.json")
@@ -94,6 +95,7 @@ class Node:
         content = {
             "phase": self.phase,
             "started": self.started,
+            "limits": limits.enforced(),
             "components": [component.as_dict() for component in self.supervisor.components.values()],
         }
         temporary = STATUS.with_suffix(".tmp")
@@ -173,6 +175,7 @@ def main() -> None:
     set_up_directories(("/var/lib/etcd",) if "etcd" in names else ())
     log = os.open("/var/log/labs/node.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     set_up_network(configuration)
+    limits.prepare()
     # From here on errors go to the node's own log: the descriptors of the host's file are closed.
     os.dup2(log, 1)
     os.dup2(log, 2)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from labsupport.cluster.embedded import linux
+from labsupport.cluster.embedded import delegation, linux
 from labsupport.cluster.embedded.idmap import IdMap
 from labsupport.cluster.embedded.runtime import rtnetlink
 
@@ -85,7 +85,7 @@ def enter_namespaces(id_map: IdMap, sources: Sources, map_me: Callable[[], None]
     if id_map.kind == "single":
         linux.unshare(linux.CLONE_NEWUSER)
         write_own_map(id_map)
-    _enter_own_control_group()
+    group = delegation.enter_node_group(id_map)
     linux.unshare(linux.CLONE_NEWNS)
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
     _set_stage(sources)
@@ -95,6 +95,7 @@ def enter_namespaces(id_map: IdMap, sources: Sources, map_me: Callable[[], None]
     else:
         map_me()
         _become_the_nodes_root()
+    delegation.share_out(group)
 
 
 def enter_beside(
@@ -111,7 +112,7 @@ def enter_beside(
         outer = fcntl.ioctl(inner, NS_GET_PARENT)
         linux.setns(outer, linux.CLONE_NEWUSER)
         os.close(outer)
-    _enter_own_control_group()
+    group = delegation.enter_node_group(id_map)
     linux.unshare(linux.CLONE_NEWNS)
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
     _set_stage(sources)
@@ -122,6 +123,7 @@ def enter_beside(
     with rtnetlink.netlink() as first_link:
         # The mount namespace belongs to another user namespace than the stage's: this is what locks the mounts.
         linux.unshare(NODE_NAMESPACES & ~linux.CLONE_NEWUSER)
+        delegation.share_out(group)
         connect(first_link)
     for descriptor in (inner, network):
         os.close(descriptor)
@@ -131,21 +133,6 @@ def _become_the_nodes_root() -> None:
     os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
-
-
-def _enter_own_control_group() -> None:
-    """Move into a control group of our own where the host lets us.
-
-    The node sees its own group as the root of all; a group that it shared with the learner's terminal would let a
-    privileged container end that terminal (cgroup.kill). Where we may not make a group, ours is not writable either.
-    """
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
-        number, _, path = line.split(":", 2)
-        if number == "0" and os.access(CONTROL_GROUPS / path.lstrip("/"), os.W_OK):
-            group = CONTROL_GROUPS / path.lstrip("/") / f"labs-{os.getpid()}"
-            with contextlib.suppress(OSError):
-                group.mkdir()
-                (group / "cgroup.procs").write_text("0")
 
 
 def _set_stage(sources: Sources) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labsupport.cluster.directory import ClusterDirectory
-from labsupport.cluster.embedded import addresses, holder, idmap, prepare, readiness
+from labsupport.cluster.embedded import addresses, conditions, holder, idmap, prepare, readiness
 from labsupport.cluster.embedded.addresses import FIRST, MAX_NODES, Addresses
 from labsupport.errors import LabsError
 
@@ -122,6 +122,7 @@ def wait_until_ready(api: ApiClient, directory: ClusterDirectory, update: Callab
         worker = held.workers.get(node.name) if held else None
         if worker and worker.state == "running":
             readiness.wait_until_ready(api, directory, node, lambda text, n=node: update(f"{n.name}: {text}"))  # type: ignore[misc]
+            conditions.tell(api, directory, node)
 
 
 def command(directory: ClusterDirectory, what: str, name: str, update: Callable[[str], None]) -> None:
@@ -143,4 +144,6 @@ def command(directory: ClusterDirectory, what: str, name: str, update: Callable[
             holder.command_worker(directory, what, name)
         held = holder.find(directory)
         if what in ("start", "heal") and held and held.workers[name].state == "running":
-            readiness.wait_until_ready(kube.connect(directory.kubeconfig), directory, node, update)
+            api = kube.connect(directory.kubeconfig)
+            readiness.wait_until_ready(api, directory, node, update)
+            conditions.tell(api, directory, node)

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from labsupport.cluster.embedded import addresses, keeper, linux, noderoot
+from labsupport.cluster.embedded import addresses, delegation, keeper, linux, noderoot
 from labsupport.cluster.embedded.addresses import FIRST, WORKER_LINK, Addresses
 from labsupport.cluster.embedded.idmap import IdMap
 from labsupport.cluster.embedded.keeper import Kept, NotPossible
@@ -171,6 +171,7 @@ class Workers:
         """Wait for its end; one that nobody asked for is noted."""
         await worker.ended
         os.waitpid(worker.kept.keeper, 0)
+        delegation.remove_node_group(worker.kept.keeper)
         if worker.state != "stopped":
             worker.state = "ended"
         if not self.ending:

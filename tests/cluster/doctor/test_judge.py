@@ -35,6 +35,8 @@ HEALTHY = Facts(
     limits=Limits(max_user_namespaces=90_000),
     control_groups="v2",
     control_group_controllers=("cpu", "memory"),
+    limits_controllers=("cpu", "memory"),
+    no_limits="",
     memory_gb=8.0,
     state=Place("/home/ada/.local/state/labs", "ext4", 50.0, writable=True, noexec=False),
     cache=Place("/home/ada/.cache/labs", "ext4", 50.0, writable=True, noexec=False),

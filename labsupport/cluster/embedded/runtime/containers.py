@@ -9,7 +9,7 @@ from pathlib import Path
 
 import grpc
 
-from labsupport.cluster.embedded.runtime import container_spec, spec
+from labsupport.cluster.embedded.runtime import container_spec, limits, spec
 from labsupport.cluster.embedded.runtime.cri import api_pb2 as cri
 from labsupport.cluster.embedded.runtime.faults import Fault, failed, not_found, refused
 from labsupport.cluster.embedded.runtime.images import Image
@@ -74,9 +74,11 @@ def start_now(runtime: Runtime, container: Container) -> None:
     if container.state != cri.CONTAINER_CREATED:
         raise Fault(grpc.StatusCode.FAILED_PRECONDITION, "only a new container can be started")
     try:
-        wanted = specification(runtime, sandbox, container)
+        group = limits.make(container.id, container.config.linux.resources)
+        wanted = specification(runtime, sandbox, container, group)
         pid = runtime.shim.call("start", spec=spec.to_json(wanted))["pid"]
     except (ShimError, OSError, ValueError, LookupError, Fault) as error:
+        limits.remove(container.id)
         container.message = f"failed to start container: {error}"
         runtime.mark_ended(container, START_ERROR, "StartError")
         raise failed(container.message) from error
@@ -87,8 +89,10 @@ def start_now(runtime: Runtime, container: Container) -> None:
         runtime.containers.save(container)
 
 
-def specification(runtime: Runtime, sandbox: Sandbox, container: Container) -> spec.ContainerSpec:
-    """What the shim is to run. Raises ValueError or LookupError for what cannot be had."""
+def specification(
+    runtime: Runtime, sandbox: Sandbox, container: Container, group: str = ""
+) -> spec.ContainerSpec:
+    """What the shim is to run, in control group `group`. Raises ValueError or LookupError for what cannot be had."""
     config, real_ids = container.config, runtime.config.real_ids
     image: Image = runtime.images.find_or_refuse(config.image.image)
     context = config.linux.security_context
@@ -135,6 +139,7 @@ def specification(runtime: Runtime, sandbox: Sandbox, container: Container) -> s
         stdin=config.stdin,
         log_path=container.log_path,
         stage=str(runtime.config.run / "stage"),
+        control_group=group,
     )
 
 
@@ -188,6 +193,7 @@ def remove(runtime: Runtime, container: Container) -> None:
         runtime.shim.call("forget", id=container.id)
     except ShimError as error:
         raise failed(str(error)) from error
+    limits.remove(container.id)
     runtime.containers.remove(container.id)
     runtime.announce(container.id, cri.CONTAINER_DELETED_EVENT)
 
@@ -271,10 +277,14 @@ def status(runtime: Runtime, request: cri.ContainerStatusRequest) -> cri.Contain
 def update_resources(
     runtime: Runtime, request: cri.UpdateContainerResourcesRequest
 ) -> cri.UpdateContainerResourcesResponse:
-    """UpdateContainerResources: kept and reported; this node has no cgroup to enforce them with."""
+    """UpdateContainerResources: enforced where the node has control groups to do it with, kept and reported anyway."""
     container = get(runtime, request.container_id)
     with runtime.lock:
         resources = container_spec.resources_after(container.config.linux.resources, request.linux)
+        try:
+            limits.apply(container.id, resources)
+        except OSError as error:
+            raise failed(str(error)) from error
         container.config.linux.resources.CopyFrom(resources)
         runtime.containers.save(container)
     return cri.UpdateContainerResourcesResponse()

@@ -38,10 +38,14 @@ class StartError(Exception):
 def run_container(spec: ContainerSpec, stdio: Sequence[int], status: socket.socket) -> None:
     """Become the container's main process; returns never, raises OSError or StartError."""
     os.setsid()
+    if spec.control_group:
+        _join_group(spec)
+        # Its group is the root of all that it sees, so that a program finds its own limits there.
+        linux.unshare(linux.CLONE_NEWCGROUP)
     for kind, flag in _JOIN_ORDER:
         if path := spec.namespaces.get(kind):
             linux.join_namespace(path, flag)
-    rootfs.build(spec.root, Path(spec.stage))
+    rootfs.build(spec.root, Path(spec.stage), own_group=bool(spec.control_group))
     _set_stdio(stdio, status if spec.tty else None, spec.privileges)
     Path(spec.cwd).mkdir(parents=True, exist_ok=True)
     os.chdir(spec.cwd)
@@ -61,13 +65,21 @@ def run_exec(
 ) -> None:
     """Become one more process of a running container. Its PID namespace was joined before the fork."""
     os.setsid()
-    linux.setns(init_pidfd, _CONTAINER_NAMESPACES & ~linux.CLONE_NEWPID)
+    kinds = _CONTAINER_NAMESPACES & ~linux.CLONE_NEWPID
+    if container.control_group:
+        _join_group(container)
+        kinds |= linux.CLONE_NEWCGROUP
+    linux.setns(init_pidfd, kinds)
     _set_stdio(stdio, status if tty else None, container.privileges)
     os.chdir(container.cwd)
     if container.privileges.nested:
         linux.setns(init_pidfd, linux.CLONE_NEWUSER)
     env = {**container.env, "TERM": container.env.get("TERM", "xterm")} if tty else container.env
     _start(argv, env, container.privileges)
+
+
+def _join_group(spec: ContainerSpec) -> None:
+    Path(spec.control_group, "cgroup.procs").write_text("0")
 
 
 def _set_stdio(stdio: Sequence[int], terminal: socket.socket | None, privileges: Privileges) -> None:

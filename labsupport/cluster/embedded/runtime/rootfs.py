@@ -27,8 +27,11 @@ _LINKS = {
 _NEEDED = ("proc", "sys", "dev", "etc", "tmp", "run", "root", "var/log", "var/tmp", "opt", "mnt", "home")
 
 
-def build(root: Root, stage: Path) -> None:
-    """Enter a mount namespace, build the root at `stage` in it and make it "/". Raises OSError."""
+def build(root: Root, stage: Path, *, own_group: bool = False) -> None:
+    """Enter a mount namespace, build the root at `stage` in it and make it "/". Raises OSError.
+
+    `own_group`: the caller has a control group namespace of its own, which is to be seen in /sys/fs/cgroup.
+    """
     linux.unshare(linux.CLONE_NEWNS)
     # A tree that is to stay shared with the node must be taken before everything else is cut off.
     trees = {mount: linux.open_tree(mount.source) for mount in root.mounts if mount.propagation == SHARED}
@@ -43,7 +46,7 @@ def build(root: Root, stage: Path) -> None:
         (new_root / name).mkdir(parents=True, exist_ok=True)
     # The kernel allows a new proc and sysfs only while a full one is visible, that is, before the old root goes.
     linux.mount("proc", new_root / "proc", "proc", _NO_TRICKS)
-    _mount_sys(new_root / "sys", readonly=not root.privileged)
+    _mount_sys(new_root / "sys", readonly=not root.privileged, own_group=own_group)
     linux.mount("tmpfs", new_root / "dev", "tmpfs", linux.MS_NOSUID, "mode=755,size=65536k")
     (new_root / "dev/shm").mkdir()
     linux.mount(root.shm, new_root / "dev/shm", None, linux.MS_BIND)
@@ -104,7 +107,7 @@ def _overlay(lower: str, layer: Path, target: Path) -> None:
     )  # fmt: skip
 
 
-def _mount_sys(target: Path, *, readonly: bool) -> None:
+def _mount_sys(target: Path, *, readonly: bool, own_group: bool) -> None:
     flags = _NO_TRICKS | (linux.MS_RDONLY if readonly else 0)
     try:
         linux.mount("sysfs", target, "sysfs", flags)
@@ -113,6 +116,8 @@ def _mount_sys(target: Path, *, readonly: bool) -> None:
         linux.mount("/sys", target, None, linux.MS_BIND | linux.MS_REC)
         if readonly:
             linux.make_readonly(target)
+    if own_group:
+        linux.mount("cgroup2", target / "fs/cgroup", "cgroup2", flags)
 
 
 def _fill_dev(devices: dict[str, int]) -> None:

@@ -65,7 +65,8 @@ class Root:
 class ContainerSpec:
     """A container's main process. `namespaces` maps net, ipc, uts, pid to a namespace file.
 
-    Without "pid" the container gets a PID namespace of its own, unless `host_pid`.
+    Without "pid" the container gets a PID namespace of its own, unless `host_pid`. `control_group` is the directory of
+    its own group; without one ("") it stays in the shim's and has no limits.
     """
 
     id: str
@@ -80,6 +81,7 @@ class ContainerSpec:
     stdin: bool = False
     log_path: str = ""
     stage: str = "/run/labs/stage"
+    control_group: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labsupport.cluster.embedded.runtime import events
+from labsupport.cluster.embedded.runtime import events, limits
 from labsupport.cluster.embedded.runtime.config import Config
 from labsupport.cluster.embedded.runtime.cri import api_pb2 as cri
 from labsupport.cluster.embedded.runtime.images import Image, Images
@@ -77,7 +77,10 @@ class Runtime:
             if container.state == cri.CONTAINER_EXITED:
                 return
             container.started_at = container.started_at or finished_at
-            self.mark_ended(container, exit_code, "Completed" if exit_code == 0 else "Error", finished_at)
+            reason = "Completed" if exit_code == 0 else "Error"
+            if exit_code and limits.was_out_of_memory(container_id):
+                reason = "OOMKilled"
+            self.mark_ended(container, exit_code, reason, finished_at)
 
     def mark_ended(self, container: Container, exit_code: int, reason: str, finished_at: int = 0) -> None:
         """Record an end and wake who waits for it."""
@@ -168,6 +171,7 @@ def load(config: Config) -> Runtime:
         ),
         accounts=read_accounts(config.course_root),
     )
+    limits.keep_only({container.id for container in containers})
     runtime.shim = ShimClient(config.shim_socket, runtime.on_exit, runtime.on_connect)
     runtime.shim.start()
     return runtime

@@ -1,7 +1,7 @@
-"""How much a container uses: the sum over its processes, read from /proc, since there is no cgroup of its own.
+"""How much a container uses: what its control group says, else the sum over its processes, read from /proc.
 
-A container's processes are those of its mount namespace: that also finds them in a PID namespace that it shares.
-Memory that several processes share is counted once for each of them.
+Without a group (limits.py) a container's processes are those of its mount namespace: that also finds them in a PID
+namespace that it shares. Memory that several processes share is then counted once for each of them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from labsupport.cluster.embedded.runtime import limits
 from labsupport.cluster.embedded.runtime.containers import get_running
 from labsupport.cluster.embedded.runtime.cri import api_pb2 as cri
 from labsupport.cluster.embedded.runtime.faults import not_found
@@ -31,6 +32,7 @@ class Usage:
 
     cpu_ns: int = 0
     resident: int = 0
+    in_use: int = 0  # resident, with the file pages that a group is charged for
     anonymous: int = 0
     page_faults: int = 0
     major_page_faults: int = 0
@@ -71,6 +73,7 @@ def usage_by_namespace(proc: Path = Path("/proc")) -> dict[int, Usage]:
         usage = result[namespace]
         usage.cpu_ns += ticks * _TICK_NS
         usage.resident += resident * _PAGE
+        usage.in_use += resident * _PAGE
         usage.anonymous += (resident - shared) * _PAGE
         usage.page_faults += faults
         usage.major_page_faults += major
@@ -80,9 +83,23 @@ def usage_by_namespace(proc: Path = Path("/proc")) -> dict[int, Usage]:
 
 def of_containers(containers: Iterable[Container]) -> dict[str, Usage]:
     """The usage of running containers by id."""
-    spaces = usage_by_namespace()
     result = {}
+    ungrouped = []
     for container in containers:
+        if group := limits.usage(container.id):
+            result[container.id] = Usage(
+                cpu_ns=group.cpu_ns,
+                resident=group.working_set,
+                in_use=group.memory,
+                anonymous=group.anonymous,
+                page_faults=group.page_faults,
+                major_page_faults=group.major_page_faults,
+                processes=group.processes,
+            )
+        else:
+            ungrouped.append(container)
+    spaces = usage_by_namespace() if ungrouped else {}
+    for container in ungrouped:
         try:
             inode = Path(f"/proc/{container.pid}/ns/mnt").stat().st_ino
         except OSError:
@@ -128,7 +145,7 @@ def memory(now: int, usage: Usage) -> cri.MemoryUsage:
     return cri.MemoryUsage(
         timestamp=now,
         working_set_bytes=_value(usage.resident),
-        usage_bytes=_value(usage.resident),
+        usage_bytes=_value(usage.in_use),
         rss_bytes=_value(usage.anonymous),
         page_faults=_value(usage.page_faults),
         major_page_faults=_value(usage.major_page_faults),
