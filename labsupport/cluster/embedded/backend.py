@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labsupport import kube, paths
 from labsupport.cluster.directory import ClusterDirectory
@@ -19,7 +20,11 @@ from labsupport.cluster.interface import ClusterStatus, NodeStatus, UpReport
 from labsupport.console import note, phase
 from labsupport.errors import LabsError
 
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
 MANIFESTS = (paths.CLUSTERS / "manifests/embedded", paths.CLUSTERS / "manifests/base")
+WITHOUT_LIMITS = paths.CLUSTERS / "manifests/embedded-without-limits"
 
 
 class EmbeddedCluster:
@@ -195,12 +200,8 @@ class EmbeddedCluster:
             with self._phase("Further nodes started"):
                 nodes.start_missing(self._directory, count)
         api = kube.connect(self.kubeconfig)
-        files = [path for directory in MANIFESTS for path in sorted(directory.glob("*.yaml"))]
-        digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
         with self._phase("Base manifests"):
-            if self._directory.read_record().get("manifests") != digest:
-                kube.apply(api, [document for path in files for document in kube.load(path)])
-                self._directory.update_record(manifests=digest)
+            self._apply_manifests(api)
         with self._phase("Node ready"), phase("Waiting for the node") as progress:
             readiness.wait_for_node(api, self._directory, progress.update)
             conditions.tell(api, self._directory, FIRST)
@@ -212,6 +213,21 @@ class EmbeddedCluster:
             for sentence in nodes.out_on_purpose(self._directory, count):
                 note(f"  {sentence}")
         self._directory.update_record(ready_once=True)
+
+    def _apply_manifests(self, api: ApiClient) -> None:
+        """Apply the base manifests, unless they were already as they are now."""
+        enforced = bool(readiness.read_status(self._directory).get("limits"))
+        directories = MANIFESTS if enforced else (*MANIFESTS, WITHOUT_LIMITS)
+        files = [path for directory in directories for path in sorted(directory.glob("*.yaml"))]
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+        if self._directory.read_record().get("manifests") != digest:
+            kube.apply(api, [document for path in files for document in kube.load(path)])
+            if enforced:
+                refusals = [
+                    document for path in WITHOUT_LIMITS.glob("*.yaml") for document in kube.load(path)
+                ]
+                kube.delete(api, refusals)
+            self._directory.update_record(manifests=digest)
 
     @contextmanager
     def _full_disk_explained(self) -> Iterator[None]:

@@ -84,7 +84,9 @@ class Node:
         self.configuration = configuration
         before_start = {"kubelet": chown_filter.install} if configuration["idmap"] == "single" else {}
         self.supervisor = Supervisor(
-            from_definition(configuration["components"]), self.write_status, before_start
+            from_definition(configuration["components"], limits=bool(limits.enforced())),
+            self.write_status,
+            before_start,
         )
         self.started = time.time()
         self.stop_requested = asyncio.Event()
@@ -175,7 +177,6 @@ def main() -> None:
     set_up_directories(("/var/lib/etcd",) if "etcd" in names else ())
     log = os.open("/var/log/labs/node.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     set_up_network(configuration)
-    limits.prepare()
     # From here on errors go to the node's own log: the descriptors of the host's file are closed.
     os.dup2(log, 1)
     os.dup2(log, 2)

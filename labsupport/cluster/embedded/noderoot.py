@@ -223,12 +223,14 @@ def _make_devices(dev: Path) -> None:
 
 
 def _mount_control_groups(root: Path) -> None:
-    """Show the node its own control groups, read-only: the kubelet reads them and refuses to start without."""
+    """Show the node its own control groups: the kubelet reads them and refuses to start without."""
     target = root / "sys/fs/cgroup"
-    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC | linux.MS_RDONLY
+    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
     if (CONTROL_GROUPS / "cgroup.controllers").exists():
+        # Writable where the node's group is its own (delegation.py): owners and modes of the files see to that.
         linux.mount("cgroup2", target, "cgroup2", flags)
         return
+    flags |= linux.MS_RDONLY
     # Version 1: one mount for each set of controllers, as the host has them.
     linux.mount("tmpfs", target, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC, "mode=0755")
     for line in Path("/proc/self/cgroup").read_text().splitlines():

@@ -55,13 +55,16 @@ class Component:
         }
 
 
-def from_definition(definition: Mapping[str, Any]) -> tuple[Component, ...]:
-    """Components from the content of components.toml (as it was validated and written to node.json)."""
+def from_definition(definition: Mapping[str, Any], *, limits: bool = False) -> tuple[Component, ...]:
+    """Components from the content of components.toml (as it was validated and written to node.json).
+
+    `limits`: whether the node has control groups to put containers into.
+    """
     common = definition.get("environment", {})
     return tuple(
         Component(
             name=entry["name"],
-            argv=tuple(entry["argv"]),
+            argv=(*entry["argv"], *(entry.get("argv_with_limits", ()) if limits else ())),
             environment={**common, **entry.get("environment", {})},
             after=entry.get("after", ""),
             after_answering=entry.get("after_answering", ""),

@@ -73,12 +73,14 @@ def start_now(runtime: Runtime, container: Container) -> None:
         raise failed(f"sandbox {container.sandbox_id} is not ready")
     if container.state != cri.CONTAINER_CREATED:
         raise Fault(grpc.StatusCode.FAILED_PRECONDITION, "only a new container can be started")
+    group = runtime.group_of(container)
     try:
-        group = limits.make(container.id, container.config.linux.resources)
-        wanted = specification(runtime, sandbox, container, group)
+        if limits.enforced():
+            limits.make(group, container.config.linux.resources)
+        wanted = specification(runtime, sandbox, container, str(group) if group.is_dir() else "")
         pid = runtime.shim.call("start", spec=spec.to_json(wanted))["pid"]
     except (ShimError, OSError, ValueError, LookupError, Fault) as error:
-        limits.remove(container.id)
+        limits.remove(group)
         container.message = f"failed to start container: {error}"
         runtime.mark_ended(container, START_ERROR, "StartError")
         raise failed(container.message) from error
@@ -193,7 +195,7 @@ def remove(runtime: Runtime, container: Container) -> None:
         runtime.shim.call("forget", id=container.id)
     except ShimError as error:
         raise failed(str(error)) from error
-    limits.remove(container.id)
+    limits.remove(runtime.group_of(container))
     runtime.containers.remove(container.id)
     runtime.announce(container.id, cri.CONTAINER_DELETED_EVENT)
 
@@ -282,7 +284,7 @@ def update_resources(
     with runtime.lock:
         resources = container_spec.resources_after(container.config.linux.resources, request.linux)
         try:
-            limits.apply(container.id, resources)
+            limits.apply(runtime.group_of(container), resources)
         except OSError as error:
             raise failed(str(error)) from error
         container.config.linux.resources.CopyFrom(resources)

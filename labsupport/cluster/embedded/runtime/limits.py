@@ -1,7 +1,7 @@
 """Limits of memory and CPU: a control group for each container, where the host gave the node some to divide.
 
-The node's own group was divided before it started (delegation.py); here its control groups are mounted where the
-runtime may write, with one group below `containers` for each container, named by its id. Standard library only.
+The node's own group was divided before it started (delegation.py). In it the kubelet makes a group for each Pod, and
+here one is made for each container below its Pod's, named by its id. Standard library only.
 Sources: kernel, Documentation/admin-guide/cgroup-v2.rst; runtime-spec, config-linux.md; KEP-2254 (cgroup v2).
 """
 
@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import select
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from labsupport.cluster.embedded import delegation, linux
+from labsupport.cluster.embedded import delegation
 
-MOUNT = Path("/run/labs/cgroup")
-CONTAINERS = MOUNT / "containers"
+ROOT = Path("/sys/fs/cgroup")  # of the node: its own group (noderoot.py)
 _PERIOD = 100_000  # microseconds: the kernel's own
 _KILL_SECONDS = 5.0
 _NO_LIMIT = "max"
@@ -52,27 +52,19 @@ class GroupUsage:
     processes: int
 
 
-def prepare() -> None:
-    """As pid 1 of the node: mount its control groups, and divide them if it was given controllers.
-
-    Where something is missing nothing is raised: `enforced` tells what came of it.
-    """
-    if not (Path("/sys/fs/cgroup") / "cgroup.controllers").exists():
-        return
-    with contextlib.suppress(OSError):
-        MOUNT.mkdir(mode=0o700, exist_ok=True)
-        linux.mount("cgroup2", MOUNT, "cgroup2", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
-        if "memory" in (MOUNT / "cgroup.subtree_control").read_text().split():
-            CONTAINERS.mkdir()
-            delegation.divide(CONTAINERS)
-
-
-def enforced(containers: Path = CONTAINERS) -> tuple[str, ...]:
-    """The controllers that containers are under: () where limits are not enforced."""
+def enforced(root: Path = ROOT) -> tuple[str, ...]:
+    """The controllers that containers are put under on this node: () where limits are not enforced."""
     try:
-        return tuple((containers / "cgroup.subtree_control").read_text().split())
+        divided = (root / "cgroup.subtree_control").read_text().split()
     except OSError:
         return ()
+    # A node without a group of its own sees that of whoever started it, which it cannot write.
+    return tuple(divided) if "memory" in divided and os.access(root / "cgroup.procs", os.W_OK) else ()
+
+
+def group_of(parent: str, container_id: str, root: Path = ROOT) -> Path:
+    """The directory of a container's group; `parent` is the Pod's, as the kubelet names it (cgroup_parent)."""
+    return root / parent.strip("/") / container_id
 
 
 def weight(shares: int) -> int:
@@ -105,26 +97,19 @@ def settings(wanted: Resources) -> dict[str, str]:
     return result | dict(wanted.unified)
 
 
-def make(container_id: str, wanted: Resources, containers: Path = CONTAINERS) -> str:
-    """Make a container's group with its limits; its directory, or "" where limits are not enforced.
-
-    Raises OSError, naming the file, for a limit that the kernel refuses.
-    """
-    if not enforced(containers):
-        return ""
-    group = containers / container_id
+def make(group: Path, wanted: Resources) -> None:
+    """Make a container's group with its limits. Raises OSError, naming the file, where the kernel refuses one."""
+    delegation.divide(group.parent)
     group.mkdir(exist_ok=True)
     try:
-        apply(container_id, wanted, containers)
+        apply(group, wanted)
     except OSError:
-        remove(container_id, containers)
+        remove(group)
         raise
-    return str(group)
 
 
-def apply(container_id: str, wanted: Resources, containers: Path = CONTAINERS) -> None:
+def apply(group: Path, wanted: Resources) -> None:
     """Write a container's limits; nothing happens where it has no group. Raises OSError, naming the file."""
-    group = containers / container_id
     if not group.is_dir():
         return
     for name, content in settings(wanted).items():
@@ -139,14 +124,13 @@ def apply(container_id: str, wanted: Resources, containers: Path = CONTAINERS) -
             raise OSError(error.errno, f"{name} cannot be set to {content}: {error.strerror}") from error
 
 
-def was_out_of_memory(container_id: str, containers: Path = CONTAINERS) -> bool:
+def was_out_of_memory(group: Path) -> bool:
     """Whether the kernel ended a process of this container because it was at its limit of memory."""
-    return _numbers(containers / container_id / "memory.events").get("oom_kill", 0) > 0
+    return _numbers(group / "memory.events").get("oom_kill", 0) > 0
 
 
-def usage(container_id: str, containers: Path = CONTAINERS) -> GroupUsage | None:
+def usage(group: Path) -> GroupUsage | None:
     """What a container's group has used; None where it has none."""
-    group = containers / container_id
     try:
         memory = int((group / "memory.current").read_text())
         processes = int((group / "pids.current").read_text()) if (group / "pids.current").exists() else 0
@@ -164,23 +148,14 @@ def usage(container_id: str, containers: Path = CONTAINERS) -> GroupUsage | None
     )
 
 
-def remove(container_id: str, containers: Path = CONTAINERS) -> None:
+def remove(group: Path) -> None:
     """End whatever is left in a container's group and remove it; without a group nothing happens."""
-    group = containers / container_id
     if not group.is_dir():
         return
     with contextlib.suppress(OSError):
         (group / "cgroup.kill").write_text("1")
         _wait_until_empty(group)
         group.rmdir()
-
-
-def keep_only(wanted: set[str], containers: Path = CONTAINERS) -> None:
-    """Remove the groups of containers that nobody knows: their runtime ended before it could."""
-    if enforced(containers):
-        for group in containers.iterdir():
-            if group.is_dir() and group.name not in wanted:
-                remove(group.name, containers)
 
 
 def _wait_until_empty(group: Path) -> None:

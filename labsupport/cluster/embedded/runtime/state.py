@@ -61,6 +61,11 @@ class Runtime:
         """The directories that an image's root is made of, the uppermost first, with ":" between them."""
         return ":".join([*image.layers, str(self.config.course_root)])
 
+    def group_of(self, container: Container) -> Path:
+        """The control group of a container, which exists only where limits are enforced and it was started."""
+        sandbox = self.sandboxes.get(container.sandbox_id)
+        return limits.group_of(sandbox.config.linux.cgroup_parent if sandbox else "", container.id)
+
     def announce(self, container_id: str, event: int) -> None:
         """Tell who listens to GetContainerEvents (`event` is a cri.ContainerEventType)."""
         for watcher in list(self.watchers):
@@ -78,7 +83,7 @@ class Runtime:
                 return
             container.started_at = container.started_at or finished_at
             reason = "Completed" if exit_code == 0 else "Error"
-            if exit_code and limits.was_out_of_memory(container_id):
+            if exit_code and limits.was_out_of_memory(self.group_of(container)):
                 reason = "OOMKilled"
             self.mark_ended(container, exit_code, reason, finished_at)
 
@@ -171,7 +176,6 @@ def load(config: Config) -> Runtime:
         ),
         accounts=read_accounts(config.course_root),
     )
-    limits.keep_only({container.id for container in containers})
     runtime.shim = ShimClient(config.shim_socket, runtime.on_exit, runtime.on_connect)
     runtime.shim.start()
     return runtime

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,12 +80,12 @@ def usage_by_namespace(proc: Path = Path("/proc")) -> dict[int, Usage]:
     return result
 
 
-def of_containers(containers: Iterable[Container]) -> dict[str, Usage]:
+def of_containers(runtime: Runtime) -> dict[str, Usage]:
     """The usage of running containers by id."""
     result = {}
     ungrouped = []
-    for container in containers:
-        if group := limits.usage(container.id):
+    for container in _running(runtime):
+        if group := limits.usage(runtime.group_of(container)):
             result[container.id] = Usage(
                 cpu_ns=group.cpu_ns,
                 resident=group.working_set,
@@ -177,7 +176,7 @@ def container_stats(runtime: Runtime, container: Container, usage: Usage) -> cri
 def one(runtime: Runtime, request: cri.ContainerStatsRequest) -> cri.ContainerStatsResponse:
     """ContainerStats."""
     container = get_running(runtime, request.container_id)
-    usage = of_containers(_running(runtime)).get(container.id, Usage())
+    usage = of_containers(runtime).get(container.id, Usage())
     return cri.ContainerStatsResponse(stats=container_stats(runtime, container, usage))
 
 
@@ -189,7 +188,7 @@ def many(runtime: Runtime, request: cri.ListContainerStatsRequest) -> cri.ListCo
     """ListContainerStats: of running containers, filtered by id, sandbox and labels."""
     wanted = request.filter
     running = _running(runtime)
-    usages = of_containers(running)
+    usages = of_containers(runtime)
     for gone in METER.layers.keys() - {container.id for container in runtime.containers}:
         METER.layers.pop(gone, None)
     return cri.ListContainerStatsResponse(
@@ -263,7 +262,7 @@ def one_sandbox(runtime: Runtime, request: cri.PodSandboxStatsRequest) -> cri.Po
     sandbox = runtime.sandboxes.get(request.pod_sandbox_id)
     if sandbox is None:
         raise not_found(f"sandbox {request.pod_sandbox_id}")
-    usages = of_containers(_running(runtime))
+    usages = of_containers(runtime)
     return cri.PodSandboxStatsResponse(stats=sandbox_stats(runtime, sandbox, usages))
 
 
@@ -271,7 +270,7 @@ def many_sandboxes(
     runtime: Runtime, request: cri.ListPodSandboxStatsRequest
 ) -> cri.ListPodSandboxStatsResponse:
     """ListPodSandboxStats: of ready sandboxes."""
-    usages = of_containers(_running(runtime))
+    usages = of_containers(runtime)
     return cri.ListPodSandboxStatsResponse(
         stats=[
             sandbox_stats(runtime, sandbox, usages)

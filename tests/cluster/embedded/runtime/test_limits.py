@@ -11,11 +11,10 @@ MB = 1 << 20
 
 
 @pytest.fixture
-def containers(tmp_path: Path) -> Path:
-    """The group of all containers, divided, with one container that has used something."""
-    (tmp_path / "cgroup.subtree_control").write_text("cpu memory pids\n")
-    group = tmp_path / "c1"
-    group.mkdir()
+def group(tmp_path: Path) -> Path:
+    """The group of a container that has used something."""
+    group = tmp_path / "kubepods/pod1/c1"
+    group.mkdir(parents=True)
     for name, content in {
         "memory.max": "max\n",
         "memory.swap.max": "max\n",
@@ -27,7 +26,7 @@ def containers(tmp_path: Path) -> Path:
         "pids.current": "3\n",
     }.items():
         (group / name).write_text(content)
-    return tmp_path
+    return group
 
 
 @pytest.mark.parametrize(
@@ -81,40 +80,58 @@ def test_nothing_asked_for_is_nothing_written() -> None:
     assert limits.settings(cri.LinuxContainerResources()) == {}
 
 
-def test_without_control_groups_nothing_is_made(tmp_path: Path) -> None:
+def test_a_node_with_a_divided_group_of_its_own_enforces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cgroup.procs").touch()
+    (tmp_path / "cgroup.subtree_control").write_text("\n")
     assert limits.enforced(tmp_path) == ()
-    wanted = cri.LinuxContainerResources(memory_limit_in_bytes=MB)
-    assert limits.make("c2", wanted, tmp_path) == ""
+    (tmp_path / "cgroup.subtree_control").write_text("cpu memory pids\n")
+    assert limits.enforced(tmp_path) == ("cpu", "memory", "pids")
+    monkeypatch.setattr(limits.os, "access", lambda path, mode: False)
+    assert limits.enforced(tmp_path) == (), "it is the group of whoever started the node"
+
+
+def test_without_control_groups_nothing_happens(tmp_path: Path) -> None:
+    assert limits.enforced(tmp_path) == ()
+    group = limits.group_of("/kubepods/burstable/pod1", "c2", tmp_path)
+    assert group == tmp_path / "kubepods/burstable/pod1/c2"
+    limits.apply(group, cri.LinuxContainerResources(memory_limit_in_bytes=MB))
+    assert limits.usage(group) is None
+    assert not limits.was_out_of_memory(group)
+    limits.remove(group)
     assert list(tmp_path.iterdir()) == []
-    assert limits.usage("c2", tmp_path) is None
-    assert not limits.was_out_of_memory("c2", tmp_path)
-    limits.remove("c2", tmp_path)
-    limits.apply("c2", wanted, tmp_path)
 
 
-def test_limits_are_written_and_a_missing_controller_is_passed_over(containers: Path) -> None:
-    (containers / "c1/cpu.max").unlink()
-    wanted = cri.LinuxContainerResources(memory_limit_in_bytes=MB, cpu_quota=1000)
-    limits.apply("c1", wanted, containers)
-    assert (containers / "c1/memory.max").read_text() == str(MB)
-    assert not (containers / "c1/cpu.max").exists()
+def test_a_group_is_made_in_that_of_its_pod(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
+    limits.make(tmp_path / "c1", cri.LinuxContainerResources())
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+    assert (tmp_path / "c1").is_dir()
+
+
+def test_limits_are_written_and_a_missing_controller_is_passed_over(group: Path) -> None:
+    (group / "cpu.max").unlink()
+    limits.apply(group, cri.LinuxContainerResources(memory_limit_in_bytes=MB, cpu_quota=1000))
+    assert (group / "memory.max").read_text() == str(MB)
+    assert not (group / "cpu.max").exists()
 
 
 @pytest.mark.parametrize("name", ["../cgroup.procs", "a/b"])
-def test_a_path_is_no_file_of_a_group(containers: Path, name: str) -> None:
+def test_a_path_is_no_file_of_a_group(group: Path, name: str) -> None:
     with pytest.raises(OSError, match="no file of a control group"):
-        limits.apply("c1", cri.LinuxContainerResources(unified={name: "1"}), containers)
+        limits.apply(group, cri.LinuxContainerResources(unified={name: "1"}))
 
 
-def test_a_refusal_names_the_file(containers: Path) -> None:
-    (containers / "c1/memory.max").unlink()
-    (containers / "c1/memory.max").mkdir()
+def test_a_refusal_names_the_file(group: Path) -> None:
+    (group / "memory.max").unlink()
+    (group / "memory.max").mkdir()
     with pytest.raises(OSError, match=r"memory\.max cannot be set to 1048576"):
-        limits.apply("c1", cri.LinuxContainerResources(memory_limit_in_bytes=MB), containers)
+        limits.apply(group, cri.LinuxContainerResources(memory_limit_in_bytes=MB))
 
 
-def test_usage_is_the_groups(containers: Path) -> None:
-    assert limits.usage("c1", containers) == limits.GroupUsage(
+def test_usage_is_the_groups(group: Path) -> None:
+    assert limits.usage(group) == limits.GroupUsage(
         cpu_ns=1_234_000,
         memory=5000,
         working_set=4000,
@@ -125,16 +142,8 @@ def test_usage_is_the_groups(containers: Path) -> None:
     )
 
 
-def test_out_of_memory_is_what_the_kernel_counted(containers: Path) -> None:
-    assert not limits.was_out_of_memory("c1", containers)
-    events = containers / "c1/memory.events"
+def test_out_of_memory_is_what_the_kernel_counted(group: Path) -> None:
+    assert not limits.was_out_of_memory(group)
+    events = group / "memory.events"
     events.write_text(events.read_text().replace("oom_kill 0", "oom_kill 2"))
-    assert limits.was_out_of_memory("c1", containers)
-
-
-def test_groups_of_unknown_containers_go(containers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (containers / "c0").mkdir()
-    removed = []
-    monkeypatch.setattr(limits, "remove", lambda name, directory: removed.append(name))
-    limits.keep_only({"c1"}, containers)
-    assert removed == ["c0"]
+    assert limits.was_out_of_memory(group)
