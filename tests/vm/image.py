@@ -1,0 +1,219 @@
+"""The machine's disk: a minimal Debian, made once without a network of its own ever having been there.
+
+mmdebstrap makes the tree, from this machine's mirror settings; as root, or as an ordinary user who has subordinate ids.
+Kept in the cache under a digest of all that decides what it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from labsupport import bootstrap, paths
+from labsupport.cluster import courseroot, process
+from labsupport.cluster.cachedir import explained_if_full
+from labsupport.cluster.courseroot.make import in_one_step
+from labsupport.console import phase
+from labsupport.errors import LabsError
+
+INSIDE = Path(__file__).resolve().parent / "inside"
+RELEASES = {"12": "bookworm", "13": "trixie"}
+# What a person would have, and no more: the promise is "python3, git and make". The rest is what boots.
+PACKAGES = ("linux-image-cloud-amd64", "systemd-sysv", "libpam-systemd", "dbus", "python3", "git", "make")
+SIZE = "10G"  # of the disk as the machine sees it; what is not written takes no place
+MINUTES = 30  # until mmdebstrap is held to hang
+PROGRAMS = {  # on this machine: program -> package of Debian
+    "mmdebstrap": "mmdebstrap",
+    "mke2fs": "e2fsprogs",
+    "qemu-system-x86_64": "qemu-system-x86",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a machine's disk is made of."""
+
+    release: str
+    packages: tuple[str, ...]
+    files: Mapping[str, str]  # name -> SHA-256 of what decides the caches and the services
+    course_root: str
+    size: str = SIZE
+
+    def digest(self) -> str:
+        """16 hexadecimal digits, others for any change."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Image:
+    """A made disk with the kernel that boots it."""
+
+    directory: Path
+    release: str
+    kernel: str
+
+    @property
+    def disk(self) -> Path:
+        """The disk, ext4 without a partition table."""
+        return self.directory / "disk.ext4"
+
+
+def recipe(debian: str, source: Path, further: tuple[str, ...] = ()) -> Recipe:
+    """The recipe of Debian `debian` for the course in `source`, with `further` packages."""
+    release = RELEASES[debian]
+    decisive = [source / name for name in ("uv.lock", "pyproject.toml", "labsupport/bootstrap.py")]
+    decisive += [INSIDE / name for name in ("customize", "labs-vm.service")]
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in decisive}
+    description = courseroot.load(source / "clusters/images", (release, "amd64"))
+    return Recipe(release, (*PACKAGES, *further), files, courseroot.digest(description, None))
+
+
+def require_programs() -> None:
+    """LabsError where this machine lacks a program, with what to install."""
+    missing = [program for program in PROGRAMS if shutil.which(program, path=search_path()) is None]
+    if missing:
+        packages = " ".join(dict.fromkeys(PROGRAMS[program] for program in missing))
+        raise LabsError(
+            f"a virtual machine needs {', '.join(missing)}, which this machine does not have",
+            fix=f"as root: apt-get install {packages} debian-archive-keyring",
+            anchor=ANCHOR,
+        )
+
+
+ANCHOR = ""
+
+
+def search_path() -> str:
+    """PATH with the directories in which Debian keeps administrators' programs: an ordinary user's has them not."""
+    return os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+
+
+def location(cache: Path, wanted: Recipe) -> Path:
+    """Where the machine of that recipe is kept."""
+    return cache / "vm" / f"{wanted.release}-{wanted.digest()}"
+
+
+def ensure(wanted: Recipe, cache: Path, clone: Path) -> Image:
+    """The disk of that recipe, made if it is not in the cache. `clone`: of the course, readable for everybody."""
+    directory = location(cache, wanted)
+    if not (directory / "manifest.json").exists():
+        with explained_if_full(cache):
+            in_one_step(directory, lambda temporary: _make(temporary, wanted, clone))
+    manifest = json.loads((directory / "manifest.json").read_text())
+    return Image(directory, wanted.release, manifest["kernel"])
+
+
+def _make(temporary: Path, wanted: Recipe, clone: Path) -> None:
+    with (
+        phase(f"Debian {wanted.release}: a minimal system, with a learner's caches") as progress,
+        _scratch() as scratch,
+    ):
+        root = scratch / "root"
+        command = [
+            *("mmdebstrap", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--variant=minbase"),
+            *("--format=directory", f"--include={','.join(wanted.packages)}"),
+            f"--customize-hook={INSIDE / 'customize'}",
+            *(wanted.release, str(root)),
+        ]
+        environment = (
+            os.environ
+            | bootstrap.index_settings()
+            | {
+                "PATH": search_path(),
+                "VM_CLONE": str(clone),
+                "VM_INSIDE": str(INSIDE),
+                "VM_AUTHORITIES": authorities(),
+            }
+        )
+        done = process.run(command, env=environment, on_line=progress.update, timeout=MINUTES * 60)
+        if not done.ok:
+            raise LabsError(
+                f"mmdebstrap made no system: {done.reason(8)}", fix="check the network and apt's settings"
+            )
+        progress.update("its disk")
+        (kernel,) = (
+            path.name.removeprefix("vmlinuz-") for path in sorted((root / "boot").glob("vmlinuz-*"))[-1:]
+        )
+        for name in ("vmlinuz", "initrd.img"):
+            _as_its_root(["cp", root / "boot" / f"{name}-{kernel}", temporary / name])
+        write_disk(root, temporary / "disk.ext4", wanted.size, prefix=_prefix())
+        (temporary / "manifest.json").write_text(
+            json.dumps({"kernel": kernel, **asdict(wanted)}, indent=1) + "\n"
+        )
+
+
+def write_disk(tree: Path, disk: Path, size: str, *, prefix: tuple[str, ...] = ()) -> None:
+    """Write a tree as an ext4 file system, without mounting anything."""
+    words = [
+        *prefix,
+        "mke2fs",
+        "-q",
+        "-F",
+        "-t",
+        "ext4",
+        "-m",
+        "0",
+        "-E",
+        "lazy_itable_init=0",
+        "-d",
+        tree,
+        disk,
+        size,
+    ]
+    done = process.run(words, env=os.environ | {"PATH": search_path()}, timeout=600)
+    if not done.ok:
+        raise LabsError(f"mke2fs made no disk of {tree}: {done.reason()}")
+
+
+def authorities() -> str:
+    """The file of certificate authorities that this machine trusts."""
+    candidates = (
+        os.environ.get("SSL_CERT_FILE", ""),
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/cert.pem",
+    )
+    return next((name for name in candidates if name and Path(name).is_file()), "/dev/null")
+
+
+def _prefix() -> tuple[str, ...]:
+    """What enters the user namespace that holds the tree's owners, where the caller is not root."""
+    return () if os.geteuid() == 0 else ("mmdebstrap", "--unshare-helper")
+
+
+def _as_its_root(words: list[str | Path]) -> None:
+    done = process.run([*_prefix(), *words], env=os.environ | {"PATH": search_path()})
+    if not done.ok:
+        raise LabsError(f"{words[0]}: {done.reason()}")
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A directory for the tree, removed by whoever owns what is in it."""
+    scratch = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="labs-vm-"))
+    scratch.chmod(0o755)  # the namespace's root is another user here
+    if os.geteuid() != 0:
+        scratch.chmod(0o777)
+    try:
+        yield scratch
+    finally:
+        process.run([*_prefix(), "rm", "-rf", scratch / "root"], env=os.environ | {"PATH": search_path()})
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def clone_of(source: Path, target: Path) -> None:
+    """Clone a tree's HEAD: what is not committed is not in it."""
+    done = process.run(["git", "clone", "--quiet", "--no-hardlinks", source, target])
+    if not done.ok:
+        raise LabsError(f"git clone of {source}: {done.reason()}")
+
+
+def cache() -> Path:
+    """Where machines are kept."""
+    return paths.cache()
