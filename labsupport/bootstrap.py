@@ -31,6 +31,15 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 VENV = REPOSITORY / ".venv"
 STAMP = VENV / "labs-environment.json"
 PYTHON_OLDEST = (3, 11)
+# Where distributions keep their authorities (rustls-native-certs, which uv uses, looks in the same places).
+AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/certs/*.0",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
 TAIL = 3  # lines of a failed command that a reason quotes
 
 
@@ -55,10 +64,20 @@ def environment() -> dict[str, str]:
     }
     env = {name: value for name, value in os.environ.items() if name not in unwanted}
     env["UV_PYTHON_DOWNLOADS"] = "never"
-    env.setdefault("UV_SYSTEM_CERTS", "true")  # a proxy's own authority is in the system's store, not in uv's
+    if has_authorities():  # a proxy's own authority is in the system's store, not in uv's
+        env.setdefault("UV_SYSTEM_CERTS", "true")
     env.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")
     env.setdefault("UV_LINK_MODE", "hardlink" if _same_file_system() else "copy")
     return env
+
+
+def has_authorities() -> bool:
+    """Whether this machine has a store of certificate authorities. A minimal Debian has none, and uv then refuses to use
+    it even where nothing is to be fetched.
+    """
+    if os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
+        return True
+    return any(next(Path(place).parent.glob(Path(place).name), None) for place in AUTHORITIES)
 
 
 def _same_file_system() -> bool:
@@ -187,6 +206,9 @@ def by_debian() -> Path:
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
             raise Failed(f"no {program} here")
+    if not has_authorities():
+        # Debian's pip knows no certificates but the system's, and does not even start without them.
+        raise Failed("no certificate authorities on this machine (Debian: `apt install ca-certificates`)")
     with fetching_place() as place:
         for name in ("lists/partial", "cache/archives/partial", "unpacked"):
             (place / name).mkdir(parents=True)

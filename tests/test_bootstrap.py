@@ -27,6 +27,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     (tmp_path / "bin").mkdir()
+    monkeypatch.setattr(bootstrap, "AUTHORITIES", (str(tmp_path / "bin"),))
     for name in list(os.environ):
         if name.startswith(("PIP_", "UV_")):
             monkeypatch.delenv(name)
@@ -125,6 +126,26 @@ def stamped(groups: list[str], **changes: str) -> None:
     program(bootstrap.VENV / "bin/labs", "exit 0")
     stamp = {"digest": bootstrap.lock_digest(), "groups": groups, "at": str(bootstrap.VENV)}
     bootstrap.STAMP.write_text(json.dumps(stamp | changes))
+
+
+def test_a_machine_without_authorities_uses_those_of_uv(
+    places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    store = places / "certs"
+    monkeypatch.setattr(bootstrap, "AUTHORITIES", (str(store / "bundle.crt"), str(store / "*.0")))
+    assert "UV_SYSTEM_CERTS" not in bootstrap.environment()
+    for name in ("apt-get", "dpkg-deb"):
+        program(places / "bin" / name, "exit 0")
+    with pytest.raises(bootstrap.Failed, match="apt install ca-certificates"):
+        bootstrap.by_debian()
+    store.mkdir()
+    (store / "0a1b2c3d.0").touch()
+    assert bootstrap.environment()["UV_SYSTEM_CERTS"] == "true"
+    (store / "0a1b2c3d.0").unlink()
+    monkeypatch.setenv("SSL_CERT_FILE", str(store / "own.crt"))
+    assert bootstrap.environment()["UV_SYSTEM_CERTS"] == "true"
 
 
 def test_nothing_is_done_when_all_is_as_it_should_be(monkeypatch: pytest.MonkeyPatch) -> None:
