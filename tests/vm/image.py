@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,6 +26,7 @@ from labsupport.console import phase
 from labsupport.errors import LabsError
 
 INSIDE = Path(__file__).resolve().parent / "inside"
+SERVICES = ("customize", "labs-vm.service")
 RELEASES = {"12": "bookworm", "13": "trixie"}
 # What a person would have, and no more: the promise is "python3, git and make". The rest is what boots.
 PACKAGES = ("linux-image-cloud-amd64", "systemd-sysv", "libpam-systemd", "dbus", "python3", "git", "make")
@@ -68,9 +71,11 @@ class Image:
 def recipe(debian: str, source: Path, further: tuple[str, ...] = ()) -> Recipe:
     """The recipe of Debian `debian` for the course in `source`, with `further` packages."""
     release = RELEASES[debian]
-    decisive = [source / name for name in ("uv.lock", "pyproject.toml", "labsupport/bootstrap.py")]
-    decisive += [INSIDE / name for name in ("customize", "labs-vm.service")]
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in decisive}
+    files = {name: hashlib.sha256((INSIDE / name).read_bytes()).hexdigest() for name in SERVICES}
+    project = tomllib.loads((source / "pyproject.toml").read_text())
+    uv = re.search(r"^UV_VERSION = .*", (source / "labsupport/bootstrap.py").read_text(), re.MULTILINE)
+    environment = [(source / "uv.lock").read_text(), str(project["build-system"]), uv[0] if uv else ""]
+    files["environment"] = hashlib.sha256("\0".join(environment).encode()).hexdigest()
     description = courseroot.load(source / "clusters/images", (release, "amd64"))
     return Recipe(release, (*PACKAGES, *further), files, courseroot.digest(description, None))
 
