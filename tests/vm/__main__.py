@@ -1,30 +1,47 @@
-"""`python -m tests.vm [--debian 12|13] [--run SCRIPT]`."""
+"""Boot a stock Debian without a network and walk through the course's first minutes there, as an ordinary user.
+
+`python -m tests.vm [--debian 12|13]`; `--run SCRIPT` runs something else there. The transcript, the kernel's console and
+the report are kept in test-results/. Exit status 0 only if all held; 77 where this machine lacks what it needs.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from labsupport.console import note
+from labsupport import paths
+from labsupport.console import note, phase
 from labsupport.errors import LabsError
 from labsupport.paths import REPOSITORY
 
-from . import guest, image, share
+from . import guest, image, report, share
 
 SKIPPED = 77
+SILENCE = 1800.0  # seconds without a line after which a machine is held to hang
 
 
-def main(words: list[str]) -> int:
-    """Make the machine, run the script in it, and report."""
+def arguments(words: list[str]) -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.vm", description=__doc__)
     parser.add_argument("--debian", choices=sorted(image.RELEASES), default="12")
     parser.add_argument(
-        "--run", type=Path, metavar="SCRIPT", help="run this there, as the user, instead of the walk"
+        "--run",
+        type=Path,
+        metavar="SCRIPT",
+        help="run this there instead of the walk; its lines come as they are",
     )
     parser.add_argument(
-        "--source", type=Path, default=REPOSITORY, help="the tree whose HEAD is cloned (default: this one)"
+        "--source",
+        type=Path,
+        default=REPOSITORY,
+        metavar="DIR",
+        help="the tree whose HEAD is cloned (default: this one)",
     )
     parser.add_argument(
         "--with",
@@ -32,58 +49,118 @@ def main(words: list[str]) -> int:
         action="append",
         default=[],
         metavar="PACKAGE",
-        help="a further package of Debian",
+        help="a further package of Debian in the machine",
     )
     parser.add_argument("--memory", type=int, default=guest.MEMORY_MB, metavar="MB")
-    parser.add_argument("--minutes", type=float, default=60, help="until the machine is ended")
+    parser.add_argument("--minutes", type=float, default=150, help="until the machine is ended")
     parser.add_argument(
         "--accelerator", choices=("tcg", "kvm"), help="default: KVM where a kernel really starts under it"
     )
-    chosen = parser.parse_args(words)
+    parser.add_argument("--json", action="store_true", help="the report as JSON on standard output")
+    return parser.parse_args(words)
+
+
+def main(words: list[str]) -> int:
+    """Make the machine, run it, report."""
+    chosen = arguments(words)
     try:
         image.require_programs()
     except LabsError as error:
         print(error)
         return SKIPPED
     try:
-        return walk(chosen)
+        return run_script(chosen) if chosen.run else walk(chosen)
     except LabsError as error:
         print(error, file=sys.stderr)
         return 1
 
 
+def run_script(chosen: argparse.Namespace) -> int:
+    """A script of the caller's: its lines, and its exit status."""
+    said: list[str] = []
+
+    def on_line(line: str) -> None:
+        said.append(line)
+        if report.record(line) is None:
+            print(line, flush=True)
+
+    with machine(chosen, chosen.run) as (words, scratch):
+        console = scratch / "console"
+        ended = guest.run(words(console), console, on_line, seconds=chosen.minutes * 60, silence=SILENCE)
+    status = report.collect(said)[2]
+    note(f"  the machine ran {ended.seconds:.0f} s ({ended.accelerator}); the script's status: {status}")
+    return 1 if status is None else status
+
+
 def walk(chosen: argparse.Namespace) -> int:
-    """One machine, from its disk to its end."""
-    cache = image.cache()
+    """The walk, with what it leaves in test-results/."""
+    results = REPOSITORY / "test-results"
+    results.mkdir(exist_ok=True)
+    console, transcript = results / f"vm-{chosen.debian}-console.txt", results / f"vm-{chosen.debian}.txt"
+    said: list[str] = []
+    trouble, ended = "", None
+    began = time.monotonic()
+    with machine(chosen, image.INSIDE / "walk.py") as (words, _), transcript.open("w") as file:
+
+        def on_line(line: str) -> None:
+            said.append(line)
+            print(f"{time.monotonic() - began:7.1f}  {line}", file=file, flush=True)
+            print(report.progress(line), file=sys.stderr, flush=True)
+
+        try:
+            ended = guest.run(words(console), console, on_line, seconds=chosen.minutes * 60, silence=SILENCE)
+        except LabsError as error:
+            trouble = str(error)
+    facts, steps, status = report.collect(said)
+    found = report.Report(
+        chosen.debian,
+        accelerator=ended.accelerator if ended else "",
+        seconds=round(time.monotonic() - began, 1),
+        boot_seconds=ended.boot_seconds if ended else None,
+        host_mb=ended.peak_mb if ended else 0,
+        facts=facts,
+        steps=steps,
+        status=status,
+        kernel=report.grave(console.read_text(errors="replace")),
+        trouble=trouble,
+    )
+    (results / f"vm-{chosen.debian}.json").write_text(json.dumps(found.as_dict(), indent=1) + "\n")
+    print(json.dumps(found.as_dict()) if chosen.json else report.describe(found))
+    note(f"  transcript: {transcript}; the kernel's console: {console}")
+    return 0 if found.ok else 1
+
+
+@contextmanager
+def machine(chosen: argparse.Namespace, script: Path) -> Iterator[tuple[guest.Words, Path]]:
+    """What starts the machine that was asked for, given a file for its console, and a directory of the run's own."""
+    cache = paths.cache()
+    paths.private_directory(cache / "vm")
     with (
-        tempfile.TemporaryDirectory(dir=cache, prefix="vm-run-") as name,
-        tempfile.TemporaryDirectory(dir="/var/tmp") as open_to_all,
+        # Beside the programs, whose copies cost nothing then.
+        tempfile.TemporaryDirectory(dir=cache / "vm", prefix=image.RUN) as name,
+        tempfile.TemporaryDirectory(dir="/var/tmp", prefix="labs-vm-clone-") as for_all,
     ):
-        scratch = Path(name)
-        results = scratch if chosen.run else REPOSITORY / "test-results"
-        results.mkdir(exist_ok=True)
-        Path(open_to_all).chmod(0o755)
-        clone = Path(open_to_all) / "course"
+        scratch, clone = Path(name), Path(for_all) / "course"
+        Path(for_all).chmod(0o755)
         image.clone_of(chosen.source, clone)
         made = image.ensure(image.recipe(chosen.debian, chosen.source, tuple(chosen.further)), cache, clone)
         binaries, missing = share.programs(cache)
-        if missing:
-            note(f"  not in the cache, so not in the machine: {', '.join(missing)}")
-        disk = share.make(scratch, clone=clone, script=chosen.run, further=(), binaries=binaries)
+        if missing and not chosen.run:
+            raise LabsError(
+                f"the machine has no network, and the cache lacks what a cluster needs: {', '.join(missing)}",
+                fix="labs up (and labs down) here first: it fetches or builds them",
+                anchor="programs",
+            )
+        with phase("what is shared with the machine"):
+            disk = share.make(scratch, clone=clone, script=script, binaries=binaries)
         accelerator = chosen.accelerator or ("kvm" if guest.usable_kvm(made, scratch) else "tcg")
-        console = results / f"vm-{chosen.debian}-console.txt"
-        transcript = results / f"vm-{chosen.debian}.txt"
-        console.touch()
-        command = guest.command(made, disk, console, accelerator=accelerator, memory_mb=chosen.memory)
-        with transcript.open("w") as file:
+        note(f"  accelerator: {accelerator}")
 
-            def on_line(line: str) -> None:
-                print(line, flush=True)
-                print(line, file=file, flush=True)
+        def words(console: Path) -> list[str]:
+            console.write_bytes(b"")
+            return guest.command(made, disk, console, accelerator=accelerator, memory_mb=chosen.memory)
 
-            ended = guest.run(command, console, on_line, seconds=chosen.minutes * 60, silence=900)
-        print(ended)
-    return 0
+        yield words, scratch
 
 
 if __name__ == "__main__":

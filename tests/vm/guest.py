@@ -24,6 +24,8 @@ PROCESSORS = 2
 TRIAL_SECONDS = 8.0  # a kernel says its first words within one second under TCG
 FIRST_WORDS = b"Linux version"
 
+Words = Callable[[Path], list[str]]  # from the console's file to the words that start a machine
+
 
 @dataclass(frozen=True)
 class Ended:

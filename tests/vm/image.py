@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from labsupport import bootstrap, paths
+from labsupport import bootstrap
 from labsupport.cluster import courseroot, process
 from labsupport.cluster.cachedir import explained_if_full
 from labsupport.cluster.courseroot.make import in_one_step
@@ -32,6 +32,8 @@ RELEASES = {"12": "bookworm", "13": "trixie"}
 PACKAGES = ("linux-image-cloud-amd64", "systemd-sysv", "libpam-systemd", "dbus", "python3", "git", "make")
 SIZE = "10G"  # of the disk as the machine sees it; what is not written takes no place
 MINUTES = 30  # until mmdebstrap is held to hang
+RUN = ".run-"  # begins the name of a running machine's directory
+ANCHOR = "on-a-machine-that-nobody-prepared"
 PROGRAMS = {  # on this machine: program -> package of Debian
     "mmdebstrap": "mmdebstrap",
     "mke2fs": "e2fsprogs",
@@ -90,9 +92,6 @@ def require_programs() -> None:
             fix=f"as root: apt-get install {packages} debian-archive-keyring",
             anchor=ANCHOR,
         )
-
-
-ANCHOR = ""
 
 
 def search_path() -> str:
@@ -217,8 +216,3 @@ def clone_of(source: Path, target: Path) -> None:
     done = process.run(["git", "clone", "--quiet", "--no-hardlinks", source, target])
     if not done.ok:
         raise LabsError(f"git clone of {source}: {done.reason()}")
-
-
-def cache() -> Path:
-    """Where machines are kept."""
-    return paths.cache()

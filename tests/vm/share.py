@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from labsupport.cluster import versions
@@ -29,9 +28,7 @@ def programs(cache: Path) -> tuple[dict[str, Path], list[str]]:
     return found, [name for name in versions.names("embedded") if name not in found]
 
 
-def make(
-    scratch: Path, *, clone: Path, script: Path, further: Sequence[Path], binaries: dict[str, Path]
-) -> Path:
+def make(scratch: Path, *, clone: Path, script: Path, binaries: dict[str, Path]) -> Path:
     """Make the disk in `scratch`, which is on one file system with the cache where the copies are to cost nothing."""
     tree = scratch / "share"
     (tree / "bin").mkdir(parents=True)
@@ -39,9 +36,7 @@ def make(
         shutil.copytree(directory, tree / "bin" / directory.name, copy_function=_link_or_copy)
     shutil.copytree(clone, tree / "course", symlinks=True)
     shutil.copy(image.INSIDE / "start", tree / "start")
-    for file in further:
-        shutil.copy(file, tree / file.name)
-    shutil.copy(script, tree / "script")
+    shutil.copy(script, tree / f"script{script.suffix}")
     disk = scratch / "share.ext4"
     image.write_disk(tree, disk, f"{(size_of(tree) + ROOM) >> 20}M", prefix=AS_LEARNER)
     shutil.rmtree(tree)
