@@ -7,7 +7,11 @@ STAGE = .ci/stage
 # One make after another: stages share the machine's few cores, and a cluster's times would suffer.
 STAGES = $(MAKE) --keep-going --no-print-directory
 
-.PHONY: env env-dev env-ci up down bench build test ci lint format proto
+# Which Debian `make vm` boots.
+DEBIAN ?= 12
+VM = .venv/bin/python -m tests.vm
+
+.PHONY: env env-dev env-ci up down bench build test vm ci lint format proto
 .PHONY: test-unit test-content test-lab ci-lint ci-labs ci-proofs ci-cluster ci-user ci-browser ci-kind ci-conformance
 
 env: ## the environment alone (.venv)
@@ -33,6 +37,9 @@ build: env ## generate the notebooks from labs/source
 
 test: env-dev ## unit tests, the labs' offline tests, lab 00 on a cluster
 	@$(STAGES) test-unit test-content test-lab
+
+vm: env-dev ## a stock Debian (DEBIAN=12 or 13) in a virtual machine: make up and lab 00 there, as an ordinary user
+	@$(VM) --debian $(DEBIAN)
 
 ci: env-ci ## everything else that CI runs
 	@$(STAGES) ci-lint ci-labs ci-proofs ci-cluster ci-user ci-browser ci-kind ci-conformance

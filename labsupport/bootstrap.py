@@ -72,8 +72,9 @@ def environment() -> dict[str, str]:
 
 
 def has_authorities() -> bool:
-    """Whether this machine has a store of certificate authorities. A minimal Debian has none, and uv then refuses to use
-    it even where nothing is to be fetched.
+    """Whether this machine has a store of certificate authorities.
+
+    A minimal Debian has none, and uv then refuses to use it even where nothing is to be fetched.
     """
     if os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
         return True

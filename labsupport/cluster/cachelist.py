@@ -18,6 +18,7 @@ LOCKS = (
     "course-root/lock",
     "kind/node.lock",
     "kind/course.lock",
+    "vm/lock",
 )  # held by whoever fills these directories
 
 
@@ -71,6 +72,10 @@ def _known(cache: Path) -> Iterator[tuple[Path, str, bool]]:
         for path in made:
             # Which one the next `up` takes depends on much; it is nearly always the newest, and the others are large.
             yield path, what, path == made[-1]
+    for path in sorted((cache / "vm").glob("*/")):
+        # A name with a point is a run's: a killed one left it, or QEMU has open what goes on without a name.
+        what = "run of a virtual machine" if path.name.startswith(".") else "virtual machine of make vm"
+        yield path, what, False
     for path in sorted((cache / "uv").glob("[!.]*")):
         yield path, "environment maker", True
     yield cache / "build", "scratch of builds", False

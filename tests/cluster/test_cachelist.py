@@ -70,6 +70,15 @@ def test_the_newest_image_of_a_kind_stays(cache: Path) -> None:
     assert not removed & {"kind/node-a", "kind/course-x"}
 
 
+def test_virtual_machines_are_named_and_go(cache: Path) -> None:
+    for name in ("vm/bookworm-0123", "vm/.run-abcd"):
+        (cache / name).mkdir(parents=True)
+    said = {str(item.path.relative_to(cache)): item.what for item in cachelist.contents(cache)}
+    assert said["vm/bookworm-0123"] == "virtual machine of make vm"
+    removed = {str(item.path.relative_to(cache)) for item in cachelist.prune(cache)}
+    assert {"vm/bookworm-0123", "vm/.run-abcd"} <= removed
+
+
 def test_sizes_are_those_on_the_disk(cache: Path) -> None:
     assert all(item.size >= 5000 for item in cachelist.contents(cache))
 

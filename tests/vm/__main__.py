@@ -1,7 +1,7 @@
 """Boot a stock Debian without a network and walk through the course's first minutes there, as an ordinary user.
 
-`python -m tests.vm [--debian 12|13]`; `--run SCRIPT` runs something else there. The transcript, the kernel's console and
-the report are kept in test-results/. Exit status 0 only if all held; 77 where this machine lacks what it needs.
+`python -m tests.vm [--debian 12|13]`; `--run SCRIPT` runs something else there. The transcript, the kernel's console
+and the report are kept in test-results/. Exit status 0 only if all held; 77 where this machine lacks what it needs.
 """
 
 from __future__ import annotations

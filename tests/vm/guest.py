@@ -166,10 +166,12 @@ def _follow(
                     f"the machine said nothing for {silence:.0f} s. Last line: {last}. {last_words(console)}"
                 )
             peak = max(peak, memory_mb(child.pid))
-            if not selector.select(2.0):
+            if not selector.select(min(2.0, seconds, silence)):
                 continue
             chunk = os.read(child.stdout.fileno(), 65536)
             if not chunk:
+                if partial:
+                    on_line(partial.decode(errors="replace"))
                 child.wait(30)
                 return peak, boot
             heard = time.monotonic()
