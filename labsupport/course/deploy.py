@@ -26,11 +26,12 @@ from labsupport.draw.theme import escape
 from labsupport.errors import LabsError
 from labsupport.kube.objects import Object
 from labsupport.operators.learner import MARK, Failure
+from labsupport.patience import patient
 
 HOSTS = paths.CLUSTERS / "manifests" / "hosts"
 DEPLOYED = "labs.example/deployed"  # label: the name that was given to lab.deploy
 SOURCE = "labs.example/source"  # label: the digest of what was deployed under that name
-TIMEOUT = 45.0  # seconds until a host is ready; it takes about 2
+TIMEOUT = patient(45.0)  # seconds until a host is ready; it takes about 2
 LINES = 2000  # of a log that are looked through
 LARGEST = 900_000  # bytes of source: a ConfigMap holds 1 MiB
 _SETTING = re.compile(r"\{setting:(?P<key>[a-z_]+)(=(?P<default>[^{}]*))?\}")

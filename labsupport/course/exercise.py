@@ -28,15 +28,15 @@ from labsupport.course.verdict import Verdict
 from labsupport.course.worlds.namespaces import SYSTEM
 from labsupport.course.worlds.world import PART_OF, World, expand
 from labsupport.errors import LabsError
+from labsupport.patience import patient
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 __all__ = ["CheckFault", "Outcome", "Probe", "Rejected", "checks_of", "not_yet", "passed", "run"]
 
-HARD_LIMIT = (
-    57.0  # seconds after which a check that does not look at its deadline is ended; the promise is 60
-)
+# Seconds after which a check that does not look at its deadline is ended; the promise is 60.
+HARD_LIMIT = patient(57.0)
 
 Check = Callable[[Probe], Outcome]
 

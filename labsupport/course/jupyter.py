@@ -27,8 +27,9 @@ from urllib.parse import quote
 from labsupport import paths
 from labsupport.cluster import process
 from labsupport.errors import LabsError
+from labsupport.patience import patient
 
-START_TIMEOUT = 60.0  # seconds; 2 on an idle machine
+START_TIMEOUT = patient(60.0)  # seconds; 2 on an idle machine
 # A unix socket's path holds 107 bytes (unix(7)); Jupyter appends "/kernel-<36 characters>-ipc-5".
 SOCKET_ROOM = 107 - 52
 

@@ -30,6 +30,7 @@ from labsupport.course.progress import Value
 from labsupport.course.source import Unportable
 from labsupport.course.worlds.world import World
 from labsupport.errors import LabsError
+from labsupport.patience import patient
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -38,8 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "CheckFault", "Outcome", "Probe", "Raised", "Rejected", "Returned", "not_yet", "passed"]
 
-LIMIT = 45.0  # seconds for one check; the promise to learners is 60, and the last request may need some
-CALL_LIMIT = 2.0  # seconds for one call of a learner's function
+# Seconds for one check; the promise to learners is 60, and the last request may need some.
+LIMIT = patient(45.0)
+CALL_LIMIT = patient(2.0)  # seconds for one call of a learner's function
 SHOWN = 160  # characters of a value in a message
 T = TypeVar("T")
 

@@ -10,11 +10,12 @@ from labsupport.errors import LabsError
 from labsupport.kube.client import APPLY, Refused, request
 from labsupport.kube.objects import Applied, Object, discover, resource
 from labsupport.kube.wait import Target, condition_is, gone, until
+from labsupport.patience import patient
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-CRD_TIMEOUT = 20.0  # seconds for a CRD to be served; a busy machine takes about 2
+CRD_TIMEOUT = patient(20.0)  # seconds for a CRD to be served; a busy machine takes about 2
 # Some objects are of use to others in the same list only if they are there first.
 _FIRST = {"Namespace": 0, "CustomResourceDefinition": 1}
 

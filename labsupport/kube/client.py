@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from labsupport.errors import LabsError
+from labsupport.patience import patient
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-REQUEST_TIMEOUT = 15.0  # seconds; a healthy API answers in milliseconds, so more only hides that it is gone
+# Seconds; a healthy API answers in milliseconds, so more only hides that it is gone.
+REQUEST_TIMEOUT = patient(15.0)
 # A server that is not ready for a request (429 with Retry-After: it did nothing yet) is asked again. It says when, in
 # whole seconds; the usual reason here, a kind that is new, is over sooner.
 AGAIN = 0.1  # seconds
-AGAIN_LIMIT = 8.0  # seconds
+AGAIN_LIMIT = patient(8.0)  # seconds
 MERGE_PATCH = "application/merge-patch+json"  # RFC 7386
 APPLY = "application/apply-patch+yaml"  # JSON is YAML, and JSON is what we send
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from labsupport.errors import LabsError
 from labsupport.kube.client import request
 from labsupport.kube.objects import Object, list_objects
+from labsupport.patience import patient
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 LOG_LINES = 5
 EVENTS = 4
-READ_TIMEOUT = 3.0  # seconds for one log
+READ_TIMEOUT = patient(3.0)  # seconds for one log
 
 
 def explain(api: ApiClient, each: Object) -> list[str]:

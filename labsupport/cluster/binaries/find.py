@@ -10,10 +10,11 @@ from pathlib import Path
 from labsupport.cluster import process
 from labsupport.cluster.versions import Program
 from labsupport.errors import LabsError
+from labsupport.patience import patient
 
 from . import Binary, Origin, store, variable
 
-PROBE_TIMEOUT = 20.0  # seconds; a cold 100 MB program on a slow disk starts in a few
+PROBE_TIMEOUT = patient(20.0)  # seconds; a cold 100 MB program on a slow disk starts in a few
 
 
 def probe(program: Program, path: Path) -> tuple[str, bool]:

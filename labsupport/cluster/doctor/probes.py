@@ -21,8 +21,9 @@ from labsupport.cluster import binaries, courseroot, directory, versions
 from labsupport.cluster.doctor.facts import Facts, Leftover, Limits, Place, Step
 from labsupport.cluster.embedded import delegation, holder, idmap
 from labsupport.errors import LabsError
+from labsupport.patience import patient
 
-TRIAL_SECONDS = 10.0
+TRIAL_SECONDS = patient(10.0)
 REACH_SECONDS = 1.5  # for the place of releases: the doctor is to answer in 3 s
 APT_PROGRAMS = ("apt-get", "apt-cache", "dpkg-deb")
 KUBELET_CONTROLLERS = (

@@ -16,12 +16,13 @@ from labsupport.cluster.embedded import holder
 from labsupport.cluster.embedded.addresses import API_SERVICE_IP, DNS_SERVICE_IP, FIRST, Addresses
 from labsupport.cluster.embedded.prepare import node_directory
 from labsupport.errors import LabsError
+from labsupport.patience import patient
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-API_SECONDS = 90.0  # a loaded two-core machine was seen to take 20
-READY_SECONDS = 90.0
+API_SECONDS = patient(90.0)  # a loaded two-core machine was seen to take 20
+READY_SECONDS = patient(90.0)
 POLL = 0.02  # seconds between looks at what offers no event: a file that is replaced, a name server
 DAMAGED_AFTER = 4  # failed starts of etcd with nothing served in between
 FULL_DISK_MB = 50

@@ -25,11 +25,13 @@ from typing import Any
 
 from labsupport.course.isolation import warm
 from labsupport.course.source import FILE, Gathered, Origin, Unportable, gather, importable
+from labsupport.patience import patient
 
 CHILD = Path(__file__).with_name("isolated_child.py")
 HARNESS = "<harness>"
-LOAD_LIMIT = 10.0  # seconds for imports and for what runs while the function's cell is defined
-GRACE = 2.0  # seconds that the process gets to tell its line before it is killed: its turn comes late on a busy machine
+LOAD_LIMIT = patient(10.0)  # seconds for imports and for what runs while the function's cell is defined
+# Seconds that the process gets to tell its line before it is killed: its turn comes late on a busy machine.
+GRACE = patient(2.0)
 OUTPUT = 16_384  # characters kept of what the function prints
 
 

@@ -18,9 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from labsupport.patience import patient
+
 PROGRAM = Path(__file__).with_name("isolated_template.py")
 MODULES = ("kubernetes.client.api.core_v1_api",)
-LIMIT = 15.0  # seconds for an answer; the first one waits for the imports
+LIMIT = patient(15.0)  # seconds for an answer; the first one waits for the imports
 CHANGING = (
     "PYTEST_CURRENT_TEST"  # an environment variable that says where pytest is, and concerns nobody else
 )

@@ -24,11 +24,12 @@ from labsupport.errors import LabsError
 from labsupport.kube.kinds import Kind, kinds, metadata
 from labsupport.kube.objects import Object
 from labsupport.kube.wait import TimedOut
+from labsupport.patience import patient
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-LIMIT = 45.0  # seconds in all
+LIMIT = patient(45.0)  # seconds in all
 PATIENCE = 1.0  # seconds that a finalizer's owner has; most often it was removed just before
 PATIENCE_OWN = 6.0  # seconds for the finalizers of Kubernetes itself, whose owners do run
 ROUNDS_KEPT = 2  # of deleting, before even the namespace that is to stay is deleted

@@ -33,6 +33,7 @@ from labsupport.course.worlds.removal import Removed, remove
 from labsupport.errors import LabsError
 from labsupport.kube.objects import Object
 from labsupport.kube.wait import gone
+from labsupport.patience import patient
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -62,9 +63,10 @@ __all__ = [
 ]
 
 STARTED = "labs.example/start"  # annotation of a lab's namespace: its start was reached, and which
-GONE_TIMEOUT = 45.0  # seconds for a namespace that is being deleted
-READY_TIMEOUT = 60.0  # seconds
-MADE_TIMEOUT = 20.0  # seconds for what controllers make in a new namespace; a fraction of one is usual
+GONE_TIMEOUT = patient(45.0)  # seconds for a namespace that is being deleted
+READY_TIMEOUT = patient(60.0)  # seconds
+# Seconds for what controllers make in a new namespace; a fraction of one is usual.
+MADE_TIMEOUT = patient(20.0)
 # Other kinds are ready once they are there, which `apply` has seen.
 _BECOMES_READY = {"Deployment", "StatefulSet", "DaemonSet", "Pod", "Job", "Namespace"}
 
