@@ -155,22 +155,8 @@ def _make(temporary: Path, wanted: Recipe, clone: Path) -> None:
 
 def write_disk(tree: Path, disk: Path, size: str, *, prefix: tuple[str, ...] = ()) -> None:
     """Write a tree as an ext4 file system, without mounting anything."""
-    words = [
-        *prefix,
-        "mke2fs",
-        "-q",
-        "-F",
-        "-t",
-        "ext4",
-        "-m",
-        "0",
-        "-E",
-        "lazy_itable_init=0",
-        "-d",
-        tree,
-        disk,
-        size,
-    ]
+    options = ("-q", "-F", "-t", "ext4", "-m", "0", "-E", "lazy_itable_init=0")
+    words = [*prefix, "mke2fs", *options, "-d", str(tree), str(disk), size]
     done = process.run(words, env=os.environ | {"PATH": search_path()}, timeout=600)
     if not done.ok:
         raise LabsError(f"mke2fs made no disk of {tree}: {done.reason()}")

@@ -282,8 +282,8 @@ class Up:
 
     def interrupt(self) -> str:
         """Ctrl-C, as a terminal sends it: to all of the foreground's group."""
-        if self.child is None:
-            return "it was not started"
+        if self.child is None or self.child.poll() is not None:
+            return "it does not run"
         os.killpg(self.child.pid, signal.SIGINT)
         try:
             status = self.child.wait(STEP_SECONDS)
