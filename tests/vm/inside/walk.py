@@ -211,7 +211,7 @@ def environment() -> str:
 def doctor() -> str:
     """`labs doctor`: a cluster can run, and what it warns of."""
     checks = json.loads(run(LABS, "doctor", "--json"))["checks"]
-    print(run(LABS, "doctor"))
+    run(LABS, "doctor")
     wrong = [f"{check['id']}: {check['message']}" for check in checks if not check["ok"]]
     if any(not check["ok"] and check["fatal"] for check in checks):
         raise Unexpected("; ".join(wrong))
