@@ -115,8 +115,8 @@ def walk(chosen: argparse.Namespace) -> int:
     found = report.Report(
         chosen.debian,
         accelerator=ended.accelerator if ended else "",
-        seconds=round(time.monotonic() - began, 1),
-        boot_seconds=ended.boot_seconds if ended else None,
+        seconds=round(ended.seconds if ended else time.monotonic() - began, 1),
+        boot_seconds=round(ended.boot_seconds, 1) if ended and ended.boot_seconds else None,
         host_mb=ended.peak_mb if ended else 0,
         facts=facts,
         steps=steps,
