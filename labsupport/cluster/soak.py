@@ -4,8 +4,8 @@ On a cluster of its own, in a state directory of its own that is removed at the 
 its Pods is there any more, each component's open files, inotify watches, processes and memory are read, and what the
 node has in use. The first third of the time is for growing up (caches, heaps) and is not counted.
 
-The Pods' Events are removed after each round. Kubernetes keeps them for an hour (--event-ttl), about five for a Pod, and
-etcd grows with them that long: 33,000 Events after 6,700 Pods were a store of 85 MB, which etcd maps into memory.
+The Pods' Events are removed after each round. Kubernetes keeps them for an hour (--event-ttl), about five for a Pod,
+and etcd grows with them that long: 33,000 Events after 6,700 Pods were a store of 85 MB, which etcd maps into memory.
 """
 
 from __future__ import annotations

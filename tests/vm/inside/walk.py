@@ -173,7 +173,10 @@ def belongings() -> dict[str, set[str]]:
         "mounts": {" ".join(line.split()[3:5]) for line in read("/proc/self/mountinfo").splitlines()},
         "devices": {path.name for path in Path("/sys/class/net").iterdir()},
         "control groups": {
-            str(path.relative_to(GROUPS)) for path in (GROUPS / "user.slice").rglob("*") if path.is_dir()
+            str(path.relative_to(GROUPS))
+            for path in (GROUPS / "user.slice").rglob("*")
+            # A slice is systemd's, which keeps it when what was in it has ended.
+            if path.is_dir() and path.suffix != ".slice"
         },
         "clusters": {str(path) for path in (STATE / "clusters").glob("*")},
         "jupyter": {str(path) for path in (STATE / "jupyter").glob("*")},
@@ -306,6 +309,31 @@ def status() -> str:
     return f"ready, {restarts} restarts, {total:.0f} MB (PSS): {', '.join(components)}"
 
 
+def limits() -> str:
+    """A container that passes its limit of memory: ended where the node says that limits are enforced."""
+    node = json.loads(run(LABS, "kubectl", "get", "node", "node-1", "-o", "json"))
+    conditions = {each["type"]: each for each in node["status"]["conditions"]}
+    said = conditions["ContainerLimitsEnforced"]
+    if said["status"] != "True":
+        raise Unexpected(f"this machine delegates control groups, and the node says: {said['message']}")
+    pod = ("kubectl", "-n", "default", "run", "hungry", "--restart=Never", "--image=labs.example/python:3.11")
+    resources = {"limits": {"memory": "64Mi", "cpu": "500m"}}
+    container = {"name": "hungry", "image": "labs.example/python:3.11", "resources": resources}
+    container["command"] = ["python3", "-c", f"held = b'x' * {128 << 20}"]
+    override = json.dumps({"spec": {"containers": [container]}})
+    run(LABS, *pod, f"--overrides={override}")
+    reason = "jsonpath={.status.containerStatuses[0].state.terminated.reason}"
+    run(LABS, "kubectl", "wait", "pod/hungry", f"--for={reason}", f"--timeout={STEP_SECONDS:.0f}s")
+    ended = run(
+        LABS, "kubectl", "get", "pod", "hungry", "-o", "jsonpath={.status.containerStatuses[0].state}"
+    )
+    how = json.loads(ended)["terminated"]
+    run(LABS, "kubectl", "delete", "pod", "hungry")
+    if (how["reason"], how["exitCode"]) != ("OOMKilled", 137):
+        raise Unexpected(f"a container with twice its limit of memory: {how}")
+    return f"OOMKilled, exit code 137; {said['message']}"
+
+
 def check() -> str:
     """Lab 00's exercise by commands: not yet, solved, passed."""
     namespace = json.loads(run(LABS, "start", "00", "--at", "00-expose", "--json"))["namespace"]
@@ -362,6 +390,7 @@ def main() -> int:
         ("JupyterLab answers", up.ask, False),
         ("Ctrl-C", up.interrupt, True),
         ("labs status", status, False),
+        ("a limit of memory", limits, False),
         ("lab 00: check", check, False),
         ("lab 00: notebook", notebook, False),
         ("labs down", down, True),
