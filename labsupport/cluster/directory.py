@@ -132,10 +132,16 @@ def remove_tree(path: Path) -> None:
     def open_up_and_retry(function: Any, failed: str, error: Any) -> None:
         if isinstance(error[1], FileNotFoundError):
             return
+        opened = False
         for directory in (Path(failed).parent, Path(failed)):
             with suppress(OSError):
-                if stat.S_ISDIR(directory.lstat().st_mode):
+                mode = directory.lstat().st_mode
+                if stat.S_ISDIR(mode) and mode & 0o700 != 0o700:
                     directory.chmod(0o700)
+                    opened = True
+        if not opened:  # another user's, or no question of rights: the same again would fail again
+            error[1].filename = failed
+            raise error[1]
         if function in (os.scandir, os.open, os.lstat):
             shutil.rmtree(failed, onerror=open_up_and_retry)
         else:

@@ -95,3 +95,18 @@ def test_remove_tree_opens_closed_directories(tmp_path: Path) -> None:
     remove_tree(tmp_path / "tree")
     assert not (tmp_path / "tree").exists()
     assert tmp_path.exists()
+
+
+def test_remove_tree_says_what_it_may_not_remove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a directory of a container's user is for the cluster's owner: neither can it be read nor opened up."""
+    (tmp_path / "tree/another/file").mkdir(parents=True)
+    real = os.open
+
+    def refuse(path: object, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path == "another":
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, flags, mode, dir_fd=dir_fd)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PermissionError, match="tree/another"):
+        remove_tree(tmp_path / "tree")

@@ -44,7 +44,21 @@ class Leftover:
 
     name: str
     running: bool
-    half_made: bool  # state without a readable record: an interrupted `up` or `down`
+    half_made: bool  # state without a readable record, or one half removed: an interrupted `up` or `down`
+
+
+@dataclass(frozen=True)
+class Ids:
+    """Which ids the cluster asked about will have, and what is known of the user's subordinate ones."""
+
+    kind: str = "single"  # that of idmap.IdMap; whether subordinate ids can be had, the trial's step tells
+    first: int = 0  # of the subordinate user ids
+    recorded: str = ""  # the kind that the cluster was made with; "": there is none yet
+    lacking: str = ""  # why this user has no subordinate ids; "" where nothing is seen to lack
+    fix: str = ""
+    no_new_privileges: bool = False  # set-user-id programs have no power here
+    powerless: tuple[str, ...] = ()  # of newuidmap and newgidmap, those without set-user-id bit or capability
+    other_group: bool = False  # newuidmap refuses to work for who has changed his group (newgrp(1))
 
 
 @dataclass(frozen=True)
@@ -75,3 +89,4 @@ class Facts:
     newest_file: float  # modification time of clusters/versions.toml: the clock cannot be before it
     loopback: str  # "" or why nothing can listen on 127.0.0.1
     clusters: tuple[Leftover, ...] = field(default=())
+    ids: Ids = Ids()

@@ -9,7 +9,7 @@ import errno
 from collections.abc import Callable
 
 from labsupport.cluster.doctor.check import Check
-from labsupport.cluster.doctor.facts import Facts, Place, Step
+from labsupport.cluster.doctor.facts import Facts, Ids, Place, Step
 
 KERNEL_OLDEST = (5, 12)  # mount_setattr(2); overlay in a user namespace came with 5.11
 PYTHON_OLDEST = (3, 11)
@@ -18,6 +18,7 @@ FURTHER_NODE_GB = 0.2  # its programs when idle; what is measured lies below
 MEMORY_GB = 3.0  # an idle cluster, JupyterLab, and a lab's Pods
 RUN_GB = 1.0  # course root, containers' files, etcd
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "afs", "ceph")
+SUBORDINATE_IDS = 65_535  # of a cluster (subids.py)
 KUBELET_V1 = ("cpu", "cpuacct", "cpuset", "memory")
 
 
@@ -191,14 +192,55 @@ def control_groups(facts: Facts) -> Check:
 
 
 def ids(facts: Facts) -> Check:
-    """How users of containers map to users of this machine: for information."""
-    if facts.root:
-        return check(
-            "ids", True, "As root: containers' users are a range of ids that no account has.", fatal=False
+    """How users of containers map to users of this machine; a fault only where what is set up does not work."""
+    about = facts.ids
+    if about.kind == "range":
+        return _id_check(True, "As root: containers' users are a range of ids that no account has.")
+    step = step_of(facts, "subordinate-ids")
+    if about.kind == "subordinate" and step is not None and step.errno == 0:
+        last = about.first + SUBORDINATE_IDS - 1
+        return _id_check(
+            True,
+            "With subordinate ids: root in a container is you outside of it, the others are your ids "
+            f"{about.first} to {last}.",
         )
-    return check(
-        "ids", True, "As an ordinary user: every user in a container is you outside of it.", fatal=False
-    )
+    if about.kind == "subordinate":
+        why = step.error if step else "the trial ended early"
+        if about.recorded == "subordinate":
+            return _id_check(
+                False,
+                f"This cluster was made with your subordinate ids, and now you may not use them: {why}",
+                about.fix or _mend_subordinate(about),
+                fatal=True,
+            )
+        return _id_check(
+            False,
+            f"Your subordinate ids cannot be used: {why}. A new cluster has one id: every user in a container is you.",
+            _mend_subordinate(about),
+        )
+    one = "With one id: every user in a container is you outside of it."
+    if not about.lacking:
+        # Only a cluster that was made so has one id then.
+        return _id_check(
+            True, f"{one} You have more by now: `labs down` and `labs up` make the cluster with them."
+        )
+    to_have = f" To have them: {about.fix}" if about.fix else ""
+    return _id_check(True, f"{one} No subordinate ids: {about.lacking}.{to_have}")
+
+
+def _id_check(ok: bool, message: str, fix: str = "", *, fatal: bool = False) -> Check:
+    return check("ids", ok, message, fix, fatal=fatal)
+
+
+def _mend_subordinate(about: Ids) -> str:
+    """The step that makes newuidmap work, as far as can be seen why it does not."""
+    if about.no_new_privileges:
+        return "run it outside of the sandbox or service that sets no_new_privs: there set-user-id programs do nothing"
+    if about.powerless:
+        return f"sudo chmod u+s {' '.join(about.powerless)} (or a file system that is not mounted nosuid)"
+    if about.other_group:
+        return "run it with your own group, not in a shell of `newgrp` or `sg`"
+    return "mend your lines in /etc/subuid and /etc/subgid: they must not overlap with ids of anybody else (subuid(5))"
 
 
 def memory(facts: Facts, nodes: int = 1) -> Check:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import platform
+import pwd
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -14,12 +16,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from labsupport import paths
 from labsupport.cluster import binaries, courseroot, directory, versions
-from labsupport.cluster.doctor.facts import Facts, Leftover, Limits, Place, Step
-from labsupport.cluster.embedded import delegation, holder, idmap
+from labsupport.cluster.doctor.facts import Facts, Ids, Leftover, Limits, Place, Step
+from labsupport.cluster.embedded import delegation, holder, idmap, removal, subids
 from labsupport.errors import LabsError
 from labsupport.patience import patient
 
@@ -41,13 +44,14 @@ def look(cluster_name: str, backend: str = "embedded") -> Facts:
     groups, controllers = control_groups(Path("/sys/fs/cgroup"), Path("/proc/self/mountinfo").read_text())
     given = delegation.find(cluster_name)
     missing, unofficial = programs(cache, versions.names(backend))
+    id_map, about_ids = ids(cluster_name)
     return Facts(
         system=platform.system(),
         kernel=kernel(platform.release()),
         machine=platform.machine(),
         python=sys.version_info[:3],
         root=os.geteuid() == 0,
-        steps=trial(state),
+        steps=trial(state, id_map),
         limits=limits(Path("/proc")),
         control_groups=groups,
         control_group_controllers=controllers,
@@ -66,6 +70,7 @@ def look(cluster_name: str, backend: str = "embedded") -> Facts:
         newest_file=versions.FILE.stat().st_mtime,
         loopback=loopback(),
         clusters=clusters(),
+        ids=about_ids,
     )
 
 
@@ -75,7 +80,7 @@ def kernel(release: str) -> tuple[int, ...]:
     return tuple(int(word) for word in words[:2] if word.isdigit())
 
 
-def trial(state: Path) -> tuple[Step, ...]:
+def trial(state: Path, id_map: idmap.IdMap) -> tuple[Step, ...]:
     """Run trial.py in a child, on the file system of the clusters' state."""
     parent = _existing(state)
     try:
@@ -84,7 +89,7 @@ def trial(state: Path) -> tuple[Step, ...]:
         return (Step("directory", error.errno or -1, str(error)),)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "labsupport.cluster.doctor.trial", scratch],
+            [sys.executable, "-m", "labsupport.cluster.doctor.trial", scratch, json.dumps(asdict(id_map))],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -129,6 +134,43 @@ def limits(proc: Path) -> Limits:
             point.startswith("/proc/") and not point.startswith("/proc/sys/fs/") for point in mounts
         ),
     )
+
+
+def ids(cluster_name: str) -> tuple[idmap.IdMap, Ids]:
+    """The map that the cluster will have if it can, and what is known of this user's subordinate ids."""
+    recorded = removal.recorded_map(directory.ClusterDirectory(cluster_name))
+    best = idmap.for_this_user()
+    chosen = idmap.to_start_with(best, recorded) or best
+    # Root of a machine needs none, and root of a container has none to give.
+    mine = subids.of_this_user() if os.geteuid() else subids.Setup(lacking="this is root of a container")
+    status = Path("/proc/self/status").read_text()
+    paths_of = [found for name in subids.PROGRAMS if (found := shutil.which(name))]
+    try:
+        own_group = pwd.getpwuid(os.geteuid()).pw_gid
+    except KeyError:
+        own_group = os.getegid()
+    return chosen, Ids(
+        kind=chosen.kind,
+        first=chosen.sub_uid,
+        recorded=recorded.kind if recorded else "",
+        lacking=mine.lacking,
+        fix=mine.fix,
+        no_new_privileges="NoNewPrivs:\t1" in status,
+        powerless=tuple(program for program in paths_of if not has_power(program)),
+        other_group=own_group != os.getegid(),
+    )
+
+
+def has_power(program: str) -> bool:
+    """Whether a program runs with more rights than its caller has: set-user-id or capabilities, and not ignored."""
+    if os.statvfs(program).f_flag & os.ST_NOSUID:
+        return False
+    if Path(program).stat().st_mode & stat.S_ISUID:
+        return True
+    try:
+        return bool(os.getxattr(program, "security.capability"))
+    except OSError:
+        return False
 
 
 def control_groups(root: Path, mountinfo: str) -> tuple[str, tuple[str, ...]]:
@@ -268,8 +310,9 @@ def clusters() -> tuple[Leftover, ...]:
     for name in directory.existing():
         place = directory.ClusterDirectory(name)
         try:
-            recorded = bool(place.read_record())
+            record = place.read_record()
+            half = not record or bool(record.get("removing"))
         except LabsError:
-            recorded = True
-        found.append(Leftover(name, running=holder.find(place) is not None, half_made=not recorded))
+            half = False
+        found.append(Leftover(name, running=holder.find(place) is not None, half_made=half))
     return tuple(found)

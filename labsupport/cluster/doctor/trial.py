@@ -1,9 +1,10 @@
 """Try, in a process of its own, what a node needs of the kernel, and say of each step whether it worked.
 
-Run as `python -m labsupport.cluster.doctor.trial DIRECTORY`, with an empty directory on the file system that will
-hold the cluster's state. Prints one JSON object a line: {"step", "errno", "error"} (errno 0: it worked). A step that
-fails ends the trial where the later ones need it. All namespaces end with the process; files are left only in
-DIRECTORY. Nothing but the standard library and our own system-call bindings is imported: no threads, so fork is safe.
+Run as `python -m labsupport.cluster.doctor.trial DIRECTORY MAP`, with an empty directory on the file system that will
+hold the cluster's state, and the map of ids that the cluster will have (idmap.py, as JSON). Prints one JSON object a
+line: {"step", "errno", "error"} (errno 0: it worked). A step that fails ends the trial where the later ones need it.
+All namespaces end with the process; files are left only in DIRECTORY. Nothing that starts threads is imported, so fork
+is safe.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from labsupport.cluster.embedded import idmap, linux, noderoot
+from labsupport.cluster.embedded import idmap, linux, mapped, noderoot, removal
+from labsupport.cluster.embedded.idmap import IdMap
 from labsupport.cluster.embedded.runtime import rtnetlink
 
 INOTIFY_INSTANCES = 32  # what a node with some Pods was seen to use, with room
@@ -141,44 +143,22 @@ def in_namespaces(map_me: Callable[[], None]) -> None:
     os.waitpid(init, 0)
 
 
-def main(directory: Path) -> int:
+def main(directory: Path, id_map: IdMap) -> int:
     """Run the trial."""
     os.chdir(directory)
-    id_map = idmap.for_this_user()
     attempt("inotify", inotify)
-    if id_map.kind == "single":
-        in_namespaces(lambda: noderoot.write_own_map(id_map))
+    if id_map.kind == "subordinate" and not attempt("subordinate-ids", lambda: removal.run_mapped(id_map)):
+        id_map = idmap.single()  # as a new cluster does then
+    if id_map.owner_base is not None:
+        os.chown(".", id_map.uid_base, id_map.gid_base)
+
+    def act(map_me: Callable[[], None]) -> int:
+        in_namespaces(map_me)
         return 0
-    # A range is mapped by whoever has the right outside: this process for its child.
-    os.chown(".", id_map.uid_base, id_map.gid_base)
-    mine, its = socket.socketpair()
-    child = os.fork()
-    if child == 0:
-        mine.close()
 
-        def map_me() -> None:
-            its.send(b"m")
-            error = its.recv(200)
-            if error != b"ok":
-                raise OSError(int(error), f"map of ids: {os.strerror(int(error))}")
-            os.setgroups([])
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
-
-        try:
-            in_namespaces(map_me)
-        finally:
-            os._exit(0)
-    its.close()
-    if mine.recv(1):
-        try:
-            noderoot.write_map_of(child, id_map)
-            mine.send(b"ok")
-        except OSError as error:
-            mine.send(str(error.errno).encode())
-    os.waitpid(child, 0)
+    mapped.run(id_map, act)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), IdMap(**json.loads(sys.argv[2]))))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from labsupport import kube, paths
 from labsupport.cluster.directory import ClusterDirectory
-from labsupport.cluster.embedded import conditions, holder, idmap, nodes, prepare, readiness
+from labsupport.cluster.embedded import conditions, holder, idmap, nodes, prepare, readiness, removal, subids
 from labsupport.cluster.embedded.addresses import FIRST
 from labsupport.cluster.interface import ClusterStatus, NodeStatus, UpReport
 from labsupport.console import note, phase
@@ -65,11 +65,12 @@ class EmbeddedCluster:
             # waits for this thread: after a Ctrl-C in an import of ours it may hang on that module's lock for ever.
             threading.Thread(target=_import_client, daemon=True).start()
             known = self._directory.read_record()
-            recorded = known.get("nodes", 1) if known else None
+            cut_short = bool(known.get("removing"))  # a `labs down` was: what it has left is no cluster
+            recorded = known.get("nodes", 1) if known and not cut_short else None
             count = nodes.wanted_count(recorded, self._nodes, self.name)
-            if rebuild:
+            if rebuild or cut_short:
                 holder.end(self._directory)
-                self._directory.remove()
+                removal.remove(self._directory)
                 known = {}
             held = holder.find(self._directory)
             if held and (due := prepare.certificates_due(self._directory, recorded or 1)):
@@ -87,7 +88,7 @@ class EmbeddedCluster:
                 # A first start that was cut short: there is nothing in this store that anybody could miss.
                 note("  what an interrupted first start left cannot be used: making the cluster anew")
                 holder.end(self._directory)
-                self._directory.remove()
+                removal.remove(self._directory)
                 self._start({}, count)
                 self._wait_for_api()
             self._directory.update_record(nodes=count)
@@ -105,7 +106,7 @@ class EmbeddedCluster:
                 (self._directory.root / name).unlink(missing_ok=True)
             if not keep:
                 with phase("Removing its data"):
-                    self._directory.remove()
+                    removal.remove(self._directory)
 
     def status(self) -> ClusterStatus:
         """Look at the processes, the node and cluster DNS; changes nothing."""
@@ -151,7 +152,7 @@ class EmbeddedCluster:
         from labsupport.cluster import binaries, courseroot
         from labsupport.cluster.images import compiled_catalogue
 
-        id_map = idmap.for_this_user()
+        id_map = self._choose_map()
         cache = paths.cache()
         with self._phase("Programs"):
             programs = binaries.ensure([*prepare.PROGRAMS, "kubectl"], cache_dir=cache)
@@ -159,8 +160,6 @@ class EmbeddedCluster:
             root = courseroot.ensure(cache, owner_base=id_map.owner_base)
         with self._phase("Node files"):
             self._directory.make()
-            if other := known.get("idmap"):
-                self._refuse_other_owner(str(other), id_map)
             self._directory.update_record(backend=self.backend, idmap=id_map.kind, nodes=count)
             renewed = prepare.write_node(self._directory, root.path, id_map, compiled_catalogue())
             if renewed and known.get("ready_once"):
@@ -178,12 +177,35 @@ class EmbeddedCluster:
                 unofficial_build=any(program.unofficial for program in programs.values()),
             )
 
-    def _refuse_other_owner(self, recorded: str, id_map: idmap.IdMap) -> None:
-        if recorded != id_map.kind:
+    def _choose_map(self) -> idmap.IdMap:
+        """The map of ids to start with. One of subordinate ids is tried, since only that tells whether they can be had.
+
+        Raises LabsError where the map that the cluster was made with cannot be had.
+        """
+        recorded = removal.recorded_map(self._directory)
+        best = idmap.for_this_user()
+        chosen = idmap.to_start_with(best, recorded)
+        if chosen is None:
             raise LabsError(
-                f"Cluster {self.name!r} was made by another user ({recorded} map of ids, now {id_map.kind}).",
+                f"Cluster {self.name!r} was made by another user ({recorded.kind if recorded else 'no'} map of ids, "
+                f"now {best.kind}).",
                 fix=f"use it as that user, or make another one with --name, or `labs down --name {self.name}`",
             )
+        if chosen.kind != "subordinate":
+            return chosen
+        try:
+            removal.run_mapped(chosen)
+        except OSError as error:
+            if recorded is None:
+                note(f"  subordinate ids cannot be used, so every user in a container is you: {error}")
+                return idmap.single()
+            raise LabsError(
+                f"Cluster {self.name!r} was made with your subordinate ids from {chosen.sub_uid} on, and now you may "
+                f"not use them: {error}",
+                fix=subids.of_this_user().fix or "`labs doctor` says what can be done",
+                anchor="ids",
+            ) from error
+        return chosen
 
     def _wait_for_api(self) -> None:
         with self._phase("API server"), phase("Waiting for the API server") as progress:

@@ -7,6 +7,7 @@ Standard library only: after the change of root directory nothing more can be im
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -30,6 +31,8 @@ def enter(init: int) -> None:
     """Join the namespaces of process `init` and become their root. A new pid namespace is for children only."""
     linux.setns(linux.pidfd_open(init), noderoot.NODE_NAMESPACES)
     # The host's id need not exist in there. Groups cannot be set where one id is mapped; they then grant nothing.
+    with contextlib.suppress(PermissionError):
+        os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
 

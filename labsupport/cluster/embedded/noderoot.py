@@ -9,11 +9,13 @@ left behind by pivot_root. Further nodes live in the same two user namespaces an
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
 import socket
 import stat
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,36 +68,89 @@ class Sources:
 def write_own_map(id_map: IdMap) -> None:
     """Map the one id that the caller may map without help (user_namespaces(7)); groups can then not be set."""
     Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(id_map.uid_line())
-    Path("/proc/self/gid_map").write_text(id_map.gid_line())
+    Path("/proc/self/uid_map").write_text(id_map.uid_lines())
+    Path("/proc/self/gid_map").write_text(id_map.gid_lines())
 
 
 def write_map_of(pid: int, id_map: IdMap) -> None:
-    """Map a range of ids for process `pid`; for a caller that has CAP_SETUID where `pid`'s namespace was made."""
-    Path(f"/proc/{pid}/uid_map").write_text(id_map.uid_line())
-    Path(f"/proc/{pid}/gid_map").write_text(id_map.gid_line())
+    """Map ids for process `pid`; for a caller that has CAP_SETUID where `pid`'s namespace was made.
+
+    Subordinate ids are mapped by the programs that have that right (newuidmap(1)); raises OSError with their words.
+    """
+    for command in id_map.commands(pid):
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
+        except OSError as error:
+            raise OSError(f"{command[0]}: {error.strerror}") from error
+        if done.returncode:
+            raise OSError(done.stderr.strip() or f"{command[0]}: exit status {done.returncode}")
+    if not id_map.commands(pid):
+        _write_map(pid, id_map)
+
+
+def _write_map(pid: int, id_map: IdMap) -> None:
+    Path(f"/proc/{pid}/uid_map").write_text(id_map.uid_lines())
+    Path(f"/proc/{pid}/gid_map").write_text(id_map.gid_lines())
 
 
 def enter_namespaces(id_map: IdMap, sources: Sources, map_me: Callable[[], None]) -> None:
     """Go into the node's namespaces; the next child of the caller is their pid 1.
 
-    `map_me` asks the parent process to write the map of a range and returns when that is done.
+    `map_me` asks the parent process to write the map of more ids than one and returns when that is done.
     Raises OSError, saying what was tried: this is where a host that forbids user namespaces refuses.
     """
-    if id_map.kind == "single":
+    if id_map.kind != "range":
         linux.unshare(linux.CLONE_NEWUSER)
-        write_own_map(id_map)
+        _take_map(id_map, map_me)
     group = delegation.enter_node_group(id_map)
     linux.unshare(linux.CLONE_NEWNS)
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
     _set_stage(sources)
+    if id_map.kind == "subordinate":
+        map_me = _mapper(id_map.inside())
     linux.unshare(NODE_NAMESPACES)
+    _take_map(id_map.inside(), map_me)
+    delegation.share_out(group)
+
+
+def _take_map(id_map: IdMap, map_me: Callable[[], None]) -> None:
     if id_map.kind == "single":
-        write_own_map(IdMap("single", 0, 0, 1))
+        write_own_map(id_map)
     else:
         map_me()
-        _become_the_nodes_root()
-    delegation.share_out(group)
+        become_root()
+
+
+def _mapper(id_map: IdMap) -> Callable[[], None]:
+    """What has the caller's map written in a user namespace that it makes next, by a process that stays in this one.
+
+    Who has made a user namespace has no rights outside of it any more, and newuidmap may write no map for one whose
+    parent is not its own.
+    """
+    wait, go = os.pipe()
+    caller = os.getpid()
+    writer = os.fork()
+    if writer == 0:
+        code = 0
+        try:
+            os.close(go)
+            if os.read(wait, 1):
+                _write_map(caller, id_map)
+        except OSError as error:
+            code = error.errno or errno.EIO
+        finally:
+            os._exit(code)
+
+    def map_me() -> None:
+        os.write(go, b"x")
+        if code := os.waitstatus_to_exitcode(os.waitpid(writer, 0)[1]):
+            raise OSError(code, f"map of ids within the cluster's: {os.strerror(code)}")
+        os.close(go)
+        os.close(wait)
+
+    return map_me
 
 
 def enter_beside(
@@ -108,17 +163,19 @@ def enter_beside(
     """
     inner = os.open(f"/proc/{first}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     network = os.open(f"/proc/{first}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    if id_map.kind == "single":
+    if id_map.kind != "range":
         outer = fcntl.ioctl(inner, NS_GET_PARENT)
         linux.setns(outer, linux.CLONE_NEWUSER)
         os.close(outer)
+        if id_map.kind != "single":
+            become_root()
     group = delegation.enter_node_group(id_map)
     linux.unshare(linux.CLONE_NEWNS)
     linux.mount(None, "/", None, linux.MS_REC | linux.MS_PRIVATE)
     _set_stage(sources)
     linux.setns(inner, linux.CLONE_NEWUSER)
     if id_map.kind != "single":
-        _become_the_nodes_root()
+        become_root()
     linux.setns(network, linux.CLONE_NEWNET)
     with rtnetlink.netlink() as first_link:
         # The mount namespace belongs to another user namespace than the stage's: this is what locks the mounts.
@@ -129,7 +186,8 @@ def enter_beside(
         os.close(descriptor)
 
 
-def _become_the_nodes_root() -> None:
+def become_root() -> None:
+    """Be the user namespace's root, which its first process is not by itself, and in no other group."""
     os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labsupport.cluster.directory import ClusterDirectory
-from labsupport.cluster.embedded import addresses, conditions, holder, idmap, prepare, readiness
+from labsupport.cluster.embedded import addresses, conditions, holder, prepare, readiness
 from labsupport.cluster.embedded.addresses import FIRST, MAX_NODES, Addresses
+from labsupport.cluster.embedded.idmap import IdMap
 from labsupport.errors import LabsError
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def start(directory: ClusterDirectory, node: Addresses) -> None:
                 "The cluster was started by an older version of this course, which had one node only.",
                 fix="`labs down --keep`, then `labs up` with the same --nodes",
             )
-        prepare.write_worker(directory, node, root, idmap.for_this_user(), compiled_catalogue())
+        prepare.write_worker(directory, node, root, IdMap(**settings["idmap"]), compiled_catalogue())
     holder.command_worker(directory, "start", node.name)
 
 

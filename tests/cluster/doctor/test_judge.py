@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from labsupport.cluster.doctor import check, judge
-from labsupport.cluster.doctor.facts import Facts, Leftover, Limits, Place, Step
+from labsupport.cluster.doctor.facts import Facts, Ids, Leftover, Limits, Place, Step
 
 STEPS = (
     "inotify",
@@ -161,6 +161,17 @@ NAMESPACES: list[tuple[str, dict[str, object], str]] = [
 ]
 
 
+TAKEN = (Step("subordinate-ids", 0, ""), *HEALTHY.steps)
+REFUSED = (Step("subordinate-ids", -1, "newuidmap: write to uid_map failed"), *HEALTHY.steps)
+BROKEN_IDS: list[tuple[str, Ids, str]] = [
+    # why newuidmap fails, what is known, a word of the fix
+    ("no privileges to be had", Ids(no_new_privileges=True), "no_new_privs"),
+    ("no set-user-id bit", Ids(powerless=("/usr/bin/newuidmap",)), "sudo chmod u+s /usr/bin/newuidmap"),
+    ("another group", Ids(other_group=True), "newgrp"),
+    ("the lines", Ids(), "/etc/subuid"),
+]
+
+
 def changed(facts: dict[str, object]) -> Facts:
     return replace(HEALTHY, **facts)  # type: ignore[arg-type]
 
@@ -200,9 +211,50 @@ def test_forbidden_namespaces_give_the_exact_step(what: str, facts: dict[str, ob
 
 
 def test_each_check_that_can_fail_has_a_fixture_that_makes_it_fail() -> None:
-    informational = {"ids", "official-build"}
-    covered = {row[0] for row in BROKEN} | {"user-namespaces"}
+    informational = {"official-build"}
+    covered = {row[0] for row in BROKEN} | {"user-namespaces", "ids"}
     assert {one.id for one in judge.judge(HEALTHY)} - informational == covered
+
+
+@pytest.mark.parametrize(
+    ("root", "about", "steps", "said"),
+    [
+        (True, Ids(kind="range"), HEALTHY.steps, "a range of ids that no account has"),
+        (False, Ids(kind="subordinate", first=100_000), TAKEN, "your ids 100000 to 165534"),
+        (False, Ids(lacking="there is no newuidmap", fix="sudo x"), HEALTHY.steps, "To have them: sudo x"),
+        (False, Ids(lacking="there is no newuidmap"), HEALTHY.steps, "every user in a container is you"),
+        (
+            False,
+            Ids(recorded="single"),
+            HEALTHY.steps,
+            "`labs down` and `labs up` make the cluster with them",
+        ),
+    ],
+)
+def test_each_map_of_ids_is_said_and_is_no_failure(
+    root: bool, about: Ids, steps: tuple[Step, ...], said: str
+) -> None:
+    check_of_ids = by_id(judge.judge(changed({"root": root, "ids": about, "steps": steps})))["ids"]
+    assert check_of_ids.ok
+    assert said in check_of_ids.message
+
+
+@pytest.mark.parametrize(("why", "about", "fix"), BROKEN_IDS, ids=[row[0] for row in BROKEN_IDS])
+def test_subordinate_ids_that_do_not_work_are_a_warning(why: str, about: Ids, fix: str) -> None:
+    about = replace(about, kind="subordinate", first=100_000)
+    checks = judge.judge(changed({"ids": about, "steps": REFUSED}))
+    (failed,) = (one for one in checks if not one.ok)
+    assert (failed.id, failed.fatal) == ("ids", False)
+    assert "newuidmap: write to uid_map failed" in failed.message
+    assert fix in failed.fix
+    assert check.healthy(checks), "a cluster has one id then"
+
+
+def test_a_cluster_whose_ids_are_gone_cannot_run() -> None:
+    gone = Ids(kind="subordinate", first=100_000, recorded="subordinate", fix="sudo apt-get install uidmap")
+    check_of_ids = by_id(judge.judge(changed({"ids": gone, "steps": REFUSED})))["ids"]
+    assert (check_of_ids.ok, check_of_ids.fatal) == (False, True)
+    assert check_of_ids.fix == "sudo apt-get install uidmap"
 
 
 def test_an_unofficial_build_is_said_and_is_no_failure() -> None:

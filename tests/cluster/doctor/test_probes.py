@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
 import time
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from labsupport.cluster.doctor import probes
+from labsupport.cluster.embedded import idmap
+from labsupport.cluster.embedded.idmap import IdMap
 
 MOUNTINFO = """\
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -105,7 +109,7 @@ def test_a_place_that_is_not_there_yet_is_judged_by_its_parent(tmp_path: Path) -
 
 
 def test_the_trial_says_something_of_every_step_and_leaves_nothing(tmp_path: Path) -> None:
-    steps = probes.trial(tmp_path / "state")
+    steps = probes.trial(tmp_path / "state", idmap.for_this_user())
     assert steps[0].name == "inotify"
     assert list(tmp_path.iterdir()) == []
     names = [step.name for step in steps]
@@ -113,6 +117,40 @@ def test_the_trial_says_something_of_every_step_and_leaves_nothing(tmp_path: Pat
         assert names[-3:] == ["overlay", "veth", "nftables"]
     else:
         assert steps[-1].error
+
+
+def test_ids_that_nobody_gave_us_are_refused_and_the_trial_goes_on_with_one(tmp_path: Path) -> None:
+    nobodys = IdMap("subordinate", os.geteuid(), os.getegid(), 1, 3_000_000_000, 3_000_000_000)
+    steps = {step.name: step for step in probes.trial(tmp_path / "state", nobodys)}
+    assert "newuidmap" in steps["subordinate-ids"].error
+    assert "user-namespace" in steps
+
+
+def test_the_map_of_ids_is_that_of_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(
+        idmap, "for_this_user", lambda: IdMap("subordinate", os.geteuid(), os.getegid(), 1, 100_000, 100_000)
+    )
+    chosen, about = probes.ids("labs")
+    assert (chosen.kind, about.kind, about.recorded, about.first) == (
+        "subordinate",
+        "subordinate",
+        "",
+        100_000,
+    )
+    (tmp_path / "labs/clusters/labs").mkdir(parents=True)
+    made_with = {"kind": "single", "uid_base": os.geteuid(), "gid_base": os.getegid(), "count": 1}
+    (tmp_path / "labs/clusters/labs/launch.json").write_text(json.dumps({"idmap": made_with}))
+    chosen, about = probes.ids("labs")
+    assert (chosen.kind, about.kind, about.recorded) == ("single", "single", "single")
+
+
+def test_a_program_has_power_by_its_mode(tmp_path: Path) -> None:
+    program = tmp_path / "newuidmap"
+    program.touch()
+    assert not probes.has_power(str(program))
+    program.chmod(0o4755)
+    assert probes.has_power(str(program))
 
 
 def test_loopback_can_be_used_or_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

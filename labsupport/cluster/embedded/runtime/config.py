@@ -23,8 +23,9 @@ class Api:
 class Config:
     """Where things are inside the node.
 
-    `idmap` is "single" (the user namespace has one id) or "range" (real ids from 0). `course_root` is the
-    read-only lower directory of every container, `state` survives a restart of the node, `run` does not.
+    `idmap` is "single" (the user namespace has one id), "subordinate" or "range" (it has those from 0 to 65,535).
+    `course_root` is the read-only lower directory of every container, `state` survives a restart of the node, `run`
+    does not.
     """
 
     pod_cidr: str
@@ -38,7 +39,7 @@ class Config:
     @property
     def real_ids(self) -> bool:
         """Whether users other than root exist in the node's user namespace."""
-        return self.idmap == "range"
+        return self.idmap != "single"
 
     @property
     def shim_socket(self) -> Path:
