@@ -61,6 +61,22 @@ def identity_of(
     )
 
 
+def ids_asked(context: cri.LinuxContainerSecurityContext, image: Image) -> tuple[str, ...]:
+    """What a Pod asked for that a node with one id can show at most.
+
+    Root is the same everywhere, and the kubelet passes the image's own user on as if the Pod had asked for it. Among
+    the supplementary groups it has put fsGroup.
+    """
+    asked = []
+    if context.run_as_user.value not in (0, image.user):
+        asked.append(f"runAsUser {context.run_as_user.value}")
+    if context.run_as_group.value:
+        asked.append(f"runAsGroup {context.run_as_group.value}")
+    if context.supplemental_groups:
+        asked.append(f"fsGroup or supplementalGroups {', '.join(map(str, context.supplemental_groups))}")
+    return tuple(asked)
+
+
 def privileges(config: cri.ContainerConfig, identity: users.Identity, *, real_ids: bool) -> spec.Privileges:
     """Ids and capabilities; raises capabilities.UnknownCapability (a ValueError)."""
     context = config.linux.security_context

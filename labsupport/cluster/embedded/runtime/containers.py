@@ -9,7 +9,7 @@ from pathlib import Path
 
 import grpc
 
-from labsupport.cluster.embedded.runtime import container_spec, limits, spec
+from labsupport.cluster.embedded.runtime import container_spec, events, limits, spec
 from labsupport.cluster.embedded.runtime.cri import api_pb2 as cri
 from labsupport.cluster.embedded.runtime.faults import Fault, failed, not_found, refused
 from labsupport.cluster.embedded.runtime.images import Image
@@ -52,6 +52,10 @@ def create(runtime: Runtime, request: cri.CreateContainerRequest) -> cri.CreateC
     except (ValueError, LookupError) as error:
         raise refused(str(error)) from error
     container.uid, container.gid, container.groups = identity.uid, identity.gid, list(identity.groups)
+    asked = container_spec.ids_asked(context, image)
+    if asked and not runtime.config.real_ids and not config.metadata.attempt:
+        metadata = sandbox.config.metadata
+        events.tell(runtime.config.api, [events.one_id(metadata, config.metadata.name, asked)])
     runtime.containers.add(container)
     runtime.announce(container.id, cri.CONTAINER_CREATED_EVENT)
     return cri.CreateContainerResponse(container_id=container.id)

@@ -13,14 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from labsupport.cluster.embedded.runtime.config import Api
 from labsupport.cluster.embedded.runtime.cri import api_pb2 as cri
 
-REASON = "ContainersLost"
 COMPONENT = "labs-runtime"
 LIMIT = (
     120.0  # seconds in which the API server must have come back; after a restart of the node it comes last
@@ -29,39 +27,39 @@ PAUSE = 1.0  # seconds between two tries
 TIMEOUT = 10.0  # seconds for one
 
 
-@dataclass(frozen=True)
-class Lost:
-    """A Pod, some of whose running containers ended with what held them."""
-
-    namespace: str
-    pod: str
-    uid: str
-    containers: tuple[str, ...]
+def lost(pod: cri.PodSandboxMetadata, containers: Sequence[str], why: str) -> dict[str, Any]:
+    """Some of a Pod's running containers ended with what held them."""
+    return _event_of(pod, "ContainersLost", f"{why}: {', '.join(containers)} ended")
 
 
-def lost(config: cri.PodSandboxConfig, containers: Sequence[str]) -> Lost:
-    """The Pod of a sandbox and the names of its lost containers."""
-    metadata = config.metadata
-    return Lost(metadata.namespace, metadata.name, metadata.uid, tuple(containers))
+def one_id(pod: cri.PodSandboxMetadata, container: str, asked: Sequence[str]) -> dict[str, Any]:
+    """A container asks for users or groups, which in a node with one id are shown and not kept apart."""
+    return _event_of(
+        pod,
+        "OneId",
+        f"container {container} asks for {', '.join(asked)}; this cluster has one user id of its machine. The user and "
+        "the group are shown, but what belongs to root and to others is the container's own as well, and it is in no "
+        "further group. `labs doctor` (ids) says how to have real ones",
+    )
 
 
-def event_of(found: Lost, message: str) -> dict[str, Any]:
-    """The Event (v1) that says so."""
+def _event_of(pod: cri.PodSandboxMetadata, reason: str, message: str) -> dict[str, Any]:
+    """A warning (Event, v1) about a Pod."""
     moment = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{found.pod}.{secrets.token_hex(8)}", "namespace": found.namespace},
+        "metadata": {"name": f"{pod.name}.{secrets.token_hex(8)}", "namespace": pod.namespace},
         "involvedObject": {
             "apiVersion": "v1",
             "kind": "Pod",
-            "namespace": found.namespace,
-            "name": found.pod,
-            "uid": found.uid,
+            "namespace": pod.namespace,
+            "name": pod.name,
+            "uid": pod.uid,
         },
         "type": "Warning",
-        "reason": REASON,
-        "message": f"{message}: {', '.join(found.containers)} ended",
+        "reason": reason,
+        "message": message,
         "source": {"component": COMPONENT, "host": socket.gethostname()},
         "firstTimestamp": moment,
         "lastTimestamp": moment,
@@ -69,11 +67,9 @@ def event_of(found: Lost, message: str) -> dict[str, Any]:
     }
 
 
-def tell(api: Api, pods: Sequence[Lost], message: str) -> threading.Thread:
-    """Write one event for each Pod, in a thread of its own that waits for the API server for up to LIMIT seconds."""
-    thread = threading.Thread(
-        target=_write, args=(api, [event_of(pod, message) for pod in pods]), daemon=True
-    )
+def tell(api: Api, events: Sequence[dict[str, Any]]) -> threading.Thread:
+    """Write events, in a thread of its own that waits for the API server for up to LIMIT seconds."""
+    thread = threading.Thread(target=_write, args=(api, events), daemon=True)
     thread.start()
     return thread
 

@@ -125,13 +125,13 @@ class Runtime:
                     container.state, container.pid = cri.CONTAINER_RUNNING, known["pid"]
                     container.started_at = container.started_at or time.time_ns()
                     self.containers.save(container)
-        pods = [
-            events.lost(sandbox.config, names)
+        news = [
+            events.lost(sandbox.config.metadata, names, RESTARTED)
             for sandbox_id, names in ended.items()
             if (sandbox := self.sandboxes.get(sandbox_id))
         ]
-        if pods:
-            events.tell(self.config.api, pods, RESTARTED)
+        if news:
+            events.tell(self.config.api, news)
         if unwanted := [name for name in running if not self._is_wanted(name)]:
             # In a thread: this one is needed for the replies.
             threading.Thread(target=self._forget, args=(unwanted,), daemon=True).start()

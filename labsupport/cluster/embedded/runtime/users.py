@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+HIGHEST_ID = 65_535  # in a node with real ids; with one id any number can be shown
+
 
 @dataclass(frozen=True)
 class Account:
@@ -92,7 +94,7 @@ def identity(
     strict_groups: bool,
     real_ids: bool,
 ) -> Identity:
-    """Resolve the ids; raises LookupError for a user name the image does not have.
+    """Resolve the ids; raises LookupError for a user name the image does not have, ValueError for an id too high.
 
     With one id in the node's user namespace (`real_ids` false) the group follows the user unless the Pod names
     one, and there are no supplementary groups: nothing else can be shown.
@@ -111,4 +113,7 @@ def identity(
     groups = set(supplemental)
     if account and not strict_groups:
         groups |= set(accounts.groups_of(account.name))
+    for what, number in (("user", uid), *(("group", group) for group in sorted(groups | {gid}))):
+        if number > HIGHEST_ID:
+            raise ValueError(f"{what} {number}: this node has the ids 0 to {HIGHEST_ID} alone")
     return Identity(uid, gid, tuple(sorted(groups | {gid})), home)

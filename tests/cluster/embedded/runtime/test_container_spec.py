@@ -70,6 +70,36 @@ def test_identity_with_real_ids() -> None:
         identity(real_ids=True, run_as_username="nobody-here")
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"run_as_user": number(65_536)},
+        {"run_as_group": number(70_000)},
+        {"supplemental_groups": [5, 100_000]},
+    ],
+)
+def test_an_id_that_the_node_does_not_have_is_refused(asked: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="this node has the ids 0 to 65535"):
+        identity(real_ids=True, **asked)
+    assert identity(real_ids=True, run_as_user=number(65_535)).uid == 65_535
+    identity(real_ids=False, **asked)
+
+
+def test_what_one_id_cannot_give_is_noticed() -> None:
+    def asked(**fields: object) -> tuple[str, ...]:
+        context = cri.LinuxContainerSecurityContext(**fields)  # type: ignore[arg-type]
+        return container_spec.ids_asked(context, Image("i", "d", user=1000))
+
+    assert asked() == ()
+    assert asked(run_as_user=number(0), run_as_group=number(0)) == ()
+    assert asked(run_as_user=number(1000)) == (), "the image's own"
+    assert asked(run_as_user=number(7), run_as_group=number(8), supplemental_groups=[9, 10]) == (
+        "runAsUser 7",
+        "runAsGroup 8",
+        "fsGroup or supplementalGroups 9, 10",
+    )
+
+
 def test_identity_with_one_id() -> None:
     assert identity(real_ids=False, run_as_user=number(1234), supplemental_groups=[5]) == users.Identity(
         1234, 1234, (), "/"

@@ -15,8 +15,10 @@ import pytest
 from labsupport.cluster.embedded import pki
 from labsupport.cluster.embedded.runtime import events
 from labsupport.cluster.embedded.runtime.config import Api
+from labsupport.cluster.embedded.runtime.cri import api_pb2 as cri
 
-LOST = events.Lost("team", "web", "uid-1", ("main", "sidecar"))
+POD = cri.PodSandboxMetadata(namespace="team", name="web", uid="uid-1")
+LOST = events.lost(POD, ("main", "sidecar"), "the monitor was restarted")
 
 
 class Server:
@@ -68,7 +70,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def test_the_event_is_about_the_pod(server: Server) -> None:
-    events.tell(server.api, [LOST], "the monitor was restarted").join(10)
+    events.tell(server.api, [LOST]).join(10)
     ((path, event),) = server.got
     assert path == "/api/v1/namespaces/team/events"
     assert event["involvedObject"] == {
@@ -82,15 +84,22 @@ def test_the_event_is_about_the_pod(server: Server) -> None:
     assert event["message"] == "the monitor was restarted: main, sidecar ended"
 
 
+def test_a_container_that_wants_ids_of_its_own_is_told_what_it_gets() -> None:
+    event = events.one_id(POD, "main", ("runAsUser 7", "runAsGroup 8"))
+    assert (event["type"], event["reason"]) == ("Warning", "OneId")
+    assert event["message"].startswith("container main asks for runAsUser 7, runAsGroup 8; ")
+    assert len(event["message"]) < 1024, "the API server's limit"
+
+
 def test_it_waits_for_the_api_server(server: Server) -> None:
     server.busy = 3
-    events.tell(server.api, [LOST, LOST], "restarted").join(10)
+    events.tell(server.api, [LOST, LOST]).join(10)
     assert len(server.got) == 2
 
 
 def test_a_namespace_that_is_gone_is_no_reason_to_wait(server: Server) -> None:
     server.gone = True
-    thread = events.tell(server.api, [LOST], "restarted")
+    thread = events.tell(server.api, [LOST])
     thread.join(10)
     assert not thread.is_alive()
     assert server.got == []
@@ -101,5 +110,5 @@ def test_an_api_server_that_stays_away_is_told_in_the_log(
 ) -> None:
     monkeypatch.setattr(events, "LIMIT", 0.0)
     nowhere = Api("https://127.0.0.1:1", "none", "none", "none")
-    events.tell(nowhere, [LOST], "restarted").join(10)
+    events.tell(nowhere, [LOST]).join(10)
     assert "cannot tell of team/web" in capfd.readouterr().err

@@ -74,11 +74,11 @@ def runtime(tmp_path: Path) -> state.Runtime:
 
 
 @pytest.fixture(autouse=True)
-def told(monkeypatch: pytest.MonkeyPatch) -> list[events.Lost]:
-    """Of which Pods an event would be written."""
-    pods: list[events.Lost] = []
-    monkeypatch.setattr(events, "tell", lambda api, found, message: pods.extend(found))
-    return pods
+def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The events that would be written."""
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(events, "tell", lambda api, found: written.extend(found))
+    return written
 
 
 def report(**containers: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def container(runtime: state.Runtime) -> Container:
     return found
 
 
-def test_running_container_is_taken_over(runtime: state.Runtime, told: list[events.Lost]) -> None:
+def test_running_container_is_taken_over(runtime: state.Runtime, told: list[dict[str, Any]]) -> None:
     runtime.on_connect(report(c={"pid": 7, "exit_code": None, "finished_at": 0}))
     assert container(runtime).state == cri.CONTAINER_RUNNING
     assert [sandbox.ready for sandbox in runtime.sandboxes] == [True]
@@ -106,12 +106,14 @@ def test_end_that_the_server_missed(runtime: state.Runtime) -> None:
     assert ended.ended.is_set()
 
 
-def test_shim_that_knows_nothing(runtime: state.Runtime, told: list[events.Lost]) -> None:
+def test_shim_that_knows_nothing(runtime: state.Runtime, told: list[dict[str, Any]]) -> None:
     runtime.on_connect(report())
     ended = container(runtime)
     assert (ended.exit_code, ended.reason) == (255, "Unknown")
     assert "restarted" in ended.message
-    assert told == [events.Lost("n", "p", "u", ("main",))]
+    ((about, message),) = [(event["involvedObject"], event["message"]) for event in told]
+    assert (about["namespace"], about["name"], about["uid"]) == ("n", "p", "u")
+    assert message.endswith(": main ended")
     assert [sandbox.ready for sandbox in runtime.sandboxes] == [True]
 
 
