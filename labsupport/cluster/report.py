@@ -9,6 +9,7 @@ import os
 import platform
 import pwd
 import socket
+import stat
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -99,9 +100,17 @@ def collect(name: str, root: Path) -> Iterator[tuple[str, str]]:
             yield _attempt(f"state/{member}", lambda member=member: _tail(root / member))  # type: ignore[misc]
     for node, folder in [(root / "node", "logs"), *((worker, f"logs/{worker.name}") for worker in workers)]:
         logs = node / "var/log"
-        for file in sorted(file for place in LOG_DIRECTORIES for file in (logs / place).rglob("*.log*")):
-            if file.is_file():
-                yield _attempt(f"{folder}/{file.relative_to(logs)}", lambda file=file: _tail(file))  # type: ignore[misc]
+        for file in sorted(file for place in LOG_DIRECTORIES for file in _logs_below(logs / place)):
+            yield _attempt(f"{folder}/{file.relative_to(logs)}", lambda file=file: _tail(file))  # type: ignore[misc]
+
+
+def _logs_below(place: Path) -> Iterator[Path]:
+    """Log files at any depth; a directory that a container's user closed to us is passed by."""
+    for directory, _, names in os.walk(place):
+        for name in names:
+            with suppress(OSError):
+                if ".log" in name and stat.S_ISREG((Path(directory) / name).lstat().st_mode):
+                    yield Path(directory) / name
 
 
 def versions() -> dict[str, Any]:

@@ -86,6 +86,23 @@ def test_what_cannot_be_had_says_why(cluster: Path, tmp_path: Path) -> None:
     assert "E1125 y failed" in files["logs/node-2/labs/kubelet.log"]
 
 
+def test_what_a_container_closed_or_made_a_link_is_passed_by(cluster: Path, tmp_path: Path) -> None:
+    pods = cluster / "node/var/log/pods"
+    (tmp_path / "diary").write_text("the learner's own words")
+    (pods / "link.log").symlink_to(tmp_path / "diary")
+    for name, mode in (("closed", 0), ("listed", 0o444)):
+        (pods / name).mkdir()
+        (pods / name / "0.log").touch()
+        (pods / name).chmod(mode)
+    try:
+        files = members(report.make("labs", tmp_path / "out.tar.gz").path)
+    finally:
+        for name in ("closed", "listed"):
+            (pods / name).chmod(0o700)
+    assert "logs/pods/default_web_1/web/0.log" in files
+    assert not any("link.log" in name for name in files)
+
+
 def test_a_machine_without_a_cluster_can_be_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(doctor, "examine", lambda name: ())
