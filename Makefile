@@ -12,7 +12,7 @@ DEBIAN ?= 12
 VM = .venv/bin/python -m tests.vm
 
 .PHONY: env env-dev env-ci up down bench build test vm ci lint format proto
-.PHONY: test-unit test-content test-lab ci-lint ci-labs ci-proofs ci-cluster ci-user ci-browser ci-kind ci-conformance
+.PHONY: test-unit test-content test-lab ci-lint ci-labs ci-proofs ci-cluster ci-user ci-subids ci-browser ci-kind ci-conformance
 
 env: ## the environment alone (.venv)
 	@$(PYTHON) labsupport/bootstrap.py
@@ -42,7 +42,7 @@ vm: env-dev ## a stock Debian (DEBIAN=12 or 13) in a virtual machine: make up an
 	@$(VM) --debian $(DEBIAN)
 
 ci: env-ci ## everything else that CI runs
-	@$(STAGES) ci-lint ci-labs ci-proofs ci-cluster ci-user ci-browser ci-kind ci-conformance
+	@$(STAGES) ci-lint ci-labs ci-proofs ci-cluster ci-user ci-subids ci-browser ci-kind ci-conformance
 
 test-unit:
 	@$(STAGE) unit $(PYTEST) tests --ignore=tests/content --ignore=tests/on_cluster --ignore=tests/on_kind --ignore=tests/browser
@@ -71,6 +71,9 @@ ci-cluster:
 
 ci-user: ## once more as an ordinary user, where this one is root
 	@[ "$$(id -u)" -ne 0 ] || $(STAGE) ordinary-user .ci/as-user $(RESULTS)/ordinary-user.xml
+
+ci-subids: ## a few tests as an ordinary user who has subordinate ids (as root; skipped where newuidmap is missing)
+	@[ "$$(id -u)" -ne 0 ] || $(STAGE) subordinate-ids .ci/as-user --subordinate-ids $(RESULTS)/subordinate-ids.xml
 
 ci-browser:
 	@$(STAGE) browser $(PYTEST) tests/browser

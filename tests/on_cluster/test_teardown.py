@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from labsupport.cluster import get
+from labsupport.cluster import get, report
+from labsupport.cluster.directory import ClusterDirectory
+from labsupport.cluster.embedded import idmap, removal
 from labsupport.cluster.interface import Cluster
+from labsupport.errors import LabsError
 
 from .machine import Belongings, belongings, left_of, surroundings
 from .pods import pod, start
@@ -49,6 +54,8 @@ def fill(cluster: Cluster) -> None:
         pod("filler", command=["sh", "-c", writes], volumes=volumes, container=container),
     )
     start(kubectl, "default", pod("user", securityContext={"runAsUser": 1234, "fsGroup": 99}))
+    its_own = "mkdir -p /tmp/its/own && touch /tmp/its/own/f && chmod 0 /tmp/its/own /tmp/its"
+    kubectl("exec", "user", "--", "sh", "-c", its_own)
 
 
 @pytest.mark.parametrize("kept_first", [False, True])
@@ -73,6 +80,55 @@ def test_nothing_is_left(state: Path, kept_first: bool) -> None:
         cluster.down()
     assert left_of(had) == NOTHING
     assert surroundings(state, volumes) == before
+
+
+@pytest.mark.skipif(idmap.for_this_user().kind != "subordinate", reason="this user has no subordinate ids")
+def test_files_of_subordinate_ids_wait_for_who_may_remove_them(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The launcher is killed, newuidmap taken away and given back; what was half removed is made anew."""
+    volumes = Path("/tmp/hostpath_pv")
+    before = surroundings(state, volumes)
+    cluster = get("teardown")
+    assert cluster.up().action == "created"
+    try:
+        fill(cluster)
+        launcher = json.loads((cluster.directory / "launcher.json").read_text())["launcher"]["pid"]
+        had = belongings(launcher)
+        os.kill(launcher, signal.SIGKILL)
+        with monkeypatch.context() as patch:
+            patch.setenv("PATH", str(state))
+            for attempt in (cluster.down, cluster.down, cluster.up):
+                with pytest.raises(LabsError, match="newuidmap: No such file") as refused:
+                    attempt()
+                assert f"sudo rm -r {cluster.directory}" in refused.value.fix
+                assert refused.value.anchor == "ids"
+            assert left_of(had) == NOTHING
+            report.make("teardown", state / "report.tar.gz")
+            (state / "report.tar.gz").unlink()
+        assert cluster.up().action == "created"
+    finally:
+        cluster.down()
+    cluster.down()
+    assert surroundings(state, volumes) == before
+
+
+@pytest.mark.skipif(idmap.for_this_user().kind != "subordinate", reason="this user has no subordinate ids")
+def test_a_cluster_made_with_one_id_keeps_it(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = get("teardown")
+    directory = ClusterDirectory("teardown")
+    try:
+        with monkeypatch.context() as patch:
+            patch.setenv("PATH", str(state))
+            cluster.up()
+        cluster.down(keep=True)
+        assert cluster.up().action == "restarted"
+        made_with = removal.recorded_map(directory)
+        assert made_with is not None
+        assert made_with.kind == "single"
+    finally:
+        cluster.down()
+    assert list(state.glob("labs/clusters/*")) == []
 
 
 def test_down_without_a_cluster_is_quiet(state: Path) -> None:
