@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from labsupport.errors import LabsError
 from .machine import Belongings, belongings, left_of, surroundings
 from .pods import pod, start
 
+LABS = [sys.executable, "-m", "labsupport.cli"]
 NOTHING = Belongings(frozenset(), frozenset())
 CLAIM = {
     "apiVersion": "v1",
@@ -82,11 +85,24 @@ def test_nothing_is_left(state: Path, kept_first: bool) -> None:
     assert surroundings(state, volumes) == before
 
 
+def interrupt_down(cluster: Cluster) -> None:
+    """Ctrl-C when `labs down` begins to remove."""
+    down = subprocess.Popen([*LABS, "down", "--name", cluster.name], stderr=subprocess.PIPE, text=True)
+    directory = ClusterDirectory(cluster.name)
+    while "removing" not in directory.read_record():
+        assert down.poll() is None, down.communicate()
+        time.sleep(0.01)
+    down.send_signal(signal.SIGINT)
+    _, said = down.communicate(timeout=30)
+    assert down.returncode in (130, -signal.SIGINT), said
+    assert "Traceback" not in said
+
+
 @pytest.mark.skipif(idmap.for_this_user().kind != "subordinate", reason="this user has no subordinate ids")
 def test_files_of_subordinate_ids_wait_for_who_may_remove_them(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The launcher is killed, newuidmap taken away and given back; what was half removed is made anew."""
+    """The launcher is killed, `down` interrupted, newuidmap taken away and given back; what is left is made anew."""
     volumes = Path("/tmp/hostpath_pv")
     before = surroundings(state, volumes)
     cluster = get("teardown")
@@ -96,6 +112,7 @@ def test_files_of_subordinate_ids_wait_for_who_may_remove_them(
         launcher = json.loads((cluster.directory / "launcher.json").read_text())["launcher"]["pid"]
         had = belongings(launcher)
         os.kill(launcher, signal.SIGKILL)
+        interrupt_down(cluster)
         with monkeypatch.context() as patch:
             patch.setenv("PATH", str(state))
             for attempt in (cluster.down, cluster.down, cluster.up):

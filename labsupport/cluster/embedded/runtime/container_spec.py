@@ -73,7 +73,8 @@ def ids_asked(context: cri.LinuxContainerSecurityContext, image: Image) -> tuple
     if context.run_as_group.value:
         asked.append(f"runAsGroup {context.run_as_group.value}")
     if context.supplemental_groups:
-        asked.append(f"fsGroup or supplementalGroups {', '.join(map(str, context.supplemental_groups))}")
+        groups = ", ".join(map(str, sorted(context.supplemental_groups)))
+        asked.append(f"fsGroup or supplementalGroups {groups}")
     return tuple(asked)
 
 
