@@ -53,6 +53,7 @@ class Ids:
 
     kind: str = "single"  # that of idmap.IdMap; whether subordinate ids can be had, the trial's step tells
     first: int = 0  # of the subordinate user ids
+    shared: tuple[str, ...] = ()  # who else was given some of them
     recorded: str = ""  # the kind that the cluster was made with; "": there is none yet
     lacking: str = ""  # why this user has no subordinate ids; "" where nothing is seen to lack
     fix: str = ""

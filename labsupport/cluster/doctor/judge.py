@@ -199,6 +199,13 @@ def ids(facts: Facts) -> Check:
     step = step_of(facts, "subordinate-ids")
     if about.kind == "subordinate" and step is not None and step.errno == 0:
         last = about.first + SUBORDINATE_IDS - 1
+        if about.shared:
+            return _id_check(
+                False,
+                f"Some of your subordinate ids ({about.first} to {last}) are {' and '.join(about.shared)}'s as well: "
+                "who shares them has power over your containers' processes.",
+                "have each line of /etc/subuid and /etc/subgid name other ids (subuid(5))",
+            )
         return _id_check(
             True,
             "With subordinate ids: root in a container is you outside of it, the others are your ids "

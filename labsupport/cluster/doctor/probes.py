@@ -152,6 +152,7 @@ def ids(cluster_name: str) -> tuple[idmap.IdMap, Ids]:
     return chosen, Ids(
         kind=chosen.kind,
         first=chosen.sub_uid,
+        shared=_sharing(chosen),
         recorded=recorded.kind if recorded else "",
         lacking=mine.lacking,
         fix=mine.fix,
@@ -159,6 +160,14 @@ def ids(cluster_name: str) -> tuple[idmap.IdMap, Ids]:
         powerless=tuple(program for program in paths_of if not has_power(program)),
         other_group=own_group != os.getegid(),
     )
+
+
+def _sharing(id_map: idmap.IdMap) -> tuple[str, ...]:
+    if id_map.kind != "subordinate":
+        return ()
+    name = subids.account_of(id_map.uid_base)
+    lines = subids.parse(subids.text_of("uid"))
+    return subids.shared_with(lines, id_map.sub_uid, name, id_map.uid_base)
 
 
 def has_power(program: str) -> bool:

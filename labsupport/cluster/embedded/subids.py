@@ -54,6 +54,16 @@ def of_user(lines: Sequence[Line], name: str, uid: int) -> tuple[Line, ...]:
     return tuple(line for line in lines if line.owner in (name, str(uid)))
 
 
+def shared_with(lines: Sequence[Line], first: int, name: str, uid: int) -> tuple[str, ...]:
+    """Who else was given one of the ids from `first` on; newuidmap does not care, and each has power over the other."""
+    mine = of_user(lines, name, uid)
+    return tuple(
+        line.owner
+        for line in lines
+        if line not in mine and line.first < first + COUNT and first < line.first + line.count
+    )
+
+
 def free_from(*tables: Sequence[Line]) -> int:
     """The first id above those that have been given to anybody."""
     return max((line.first + line.count for table in tables for line in table), default=LOWEST)
@@ -89,7 +99,7 @@ def of_this_user() -> Setup:
     """What the calling user has on this machine."""
     uid = os.geteuid()
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
-    return setup(account_of(uid), uid, (_text(FILES["uid"]), _text(FILES["gid"])), missing)
+    return setup(account_of(uid), uid, (text_of("uid"), text_of("gid")), missing)
 
 
 def account_of(uid: int) -> str:
@@ -100,8 +110,9 @@ def account_of(uid: int) -> str:
         return ""
 
 
-def _text(path: Path) -> str:
+def text_of(kind: str) -> str:
+    """What /etc/subuid ("uid") or /etc/subgid ("gid") says; "" where it is not there."""
     try:
-        return path.read_text(errors="replace")
+        return FILES[kind].read_text(errors="replace")
     except OSError:
         return ""

@@ -250,6 +250,14 @@ def test_subordinate_ids_that_do_not_work_are_a_warning(why: str, about: Ids, fi
     assert check.healthy(checks), "a cluster has one id then"
 
 
+def test_ids_that_are_shared_are_a_warning() -> None:
+    shared = Ids(kind="subordinate", first=100_000, shared=("bob",))
+    check_of_ids = by_id(judge.judge(changed({"ids": shared, "steps": TAKEN})))["ids"]
+    assert (check_of_ids.ok, check_of_ids.fatal) == (False, False)
+    assert "are bob's as well" in check_of_ids.message
+    assert "/etc/subuid" in check_of_ids.fix
+
+
 def test_a_cluster_whose_ids_are_gone_cannot_run() -> None:
     gone = Ids(kind="subordinate", first=100_000, recorded="subordinate", fix="sudo apt-get install uidmap")
     check_of_ids = by_id(judge.judge(changed({"ids": gone, "steps": REFUSED})))["ids"]

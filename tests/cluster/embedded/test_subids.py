@@ -65,6 +65,20 @@ def test_what_lacks_is_said_with_the_step_that_mends_it(
     assert (found.uid, found.gid) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("text", "others"),
+    [
+        ("bob:165535:65536", ()),  # the first one after
+        ("bob:165534:65536", ("bob",)),
+        ("bob:34464:65536", ()),
+        ("bob:34464:65537\n1001:150000:1\n", ("bob", "1001")),
+        ("1000:100000:65536\nada:100000:65536", ()),  # said twice
+    ],
+)
+def test_who_shares_ids_is_noticed(text: str, others: tuple[str, ...]) -> None:
+    assert subids.shared_with(subids.parse(GOOD + text), 100_000, "ada", 1000) == others
+
+
 def test_a_user_without_an_account_can_have_none() -> None:
     found = subids.setup("", 64_010, ("64010:100000:65536", "64010:100000:65536"), ())
     assert "64010 has no account" in found.lacking
