@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 BATCH = 10  # Pods of a round
 WARM = 1 / 3  # of the time
-EVERY = 10.0  # seconds between two readings at least; memory is read from the kernel page by page
+EVERY = 10.0  # seconds between two readings at least
 RELEASE_SECONDS = 60.0
 POLL = 0.1  # seconds between two looks at the node's files
 RUNTIME = "node/var/lib/labs-runtime"  # in a cluster's directory (embedded/prepare.py)
@@ -130,7 +130,7 @@ def _round(api: Any, template: Mapping[str, Any], number: int) -> None:
 
 def read(directory: ClusterDirectory) -> Reading:
     """What a running cluster uses now: FIELDS of each component, and what its Pods have on the node."""
-    from labsupport.cluster.embedded.inspect import component_processes, pss_bytes
+    from labsupport.cluster.embedded.inspect import component_processes
 
     reading: Reading = {}
     for name, process in component_processes(directory).items():
@@ -138,7 +138,7 @@ def read(directory: ClusterDirectory) -> Reading:
             _open_files(process.pid),
             inotify_watches(process.pid),
             _descendants(process) + 1,
-            (pss_bytes(process) or 0) / 2**20,
+            _resident(process) / 2**20,
         )
         reading |= {(name, what): float(value) for what, value in zip(FIELDS, values, strict=True)}
     # The kubelet collects records of what has ended once a minute; an address is free at once.
@@ -181,6 +181,16 @@ def _descendants(process: psutil.Process) -> int:
 
     try:
         return len(process.children(recursive=True))
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def _resident(process: psutil.Process) -> int:
+    """Bytes; not the proportional share, which changes when another cluster on the machine starts or ends."""
+    import psutil
+
+    try:
+        return int(process.memory_info().rss)
     except psutil.NoSuchProcess:
         return 0
 
