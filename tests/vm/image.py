@@ -26,6 +26,7 @@ from labsupport.console import phase
 from labsupport.errors import LabsError
 
 INSIDE = Path(__file__).resolve().parent / "inside"
+FILES = ("vmlinuz", "initrd.img", "disk.ext4")
 SERVICES = ("customize", "labs-vm.service")
 RELEASES = {"12": "bookworm", "13": "trixie"}
 # What a person would have, and no more: the promise is "python3, git and make". The rest is what boots.
@@ -119,11 +120,12 @@ def _make(temporary: Path, wanted: Recipe, clone: Path) -> None:
         phase(f"Debian {wanted.release}: a minimal system, with a learner's caches") as progress,
         _scratch() as scratch,
     ):
-        root = scratch / "root"
+        root, inside = scratch / "root", scratch / "inside"
+        shutil.copytree(INSIDE, inside)  # a home may be closed to the namespace's root
         command = [
             *("mmdebstrap", f"--mode={'root' if os.geteuid() == 0 else 'unshare'}", "--variant=minbase"),
             *("--format=directory", f"--include={','.join(wanted.packages)}"),
-            f"--customize-hook={INSIDE / 'customize'}",
+            f"--customize-hook={inside / 'customize'}",
             *(wanted.release, str(root)),
         ]
         environment = (
@@ -132,7 +134,7 @@ def _make(temporary: Path, wanted: Recipe, clone: Path) -> None:
             | {
                 "PATH": search_path(),
                 "VM_CLONE": str(clone),
-                "VM_INSIDE": str(INSIDE),
+                "VM_INSIDE": str(inside),
                 "VM_AUTHORITIES": authorities(),
             }
         )
@@ -145,9 +147,15 @@ def _make(temporary: Path, wanted: Recipe, clone: Path) -> None:
         (kernel,) = (
             path.name.removeprefix("vmlinuz-") for path in sorted((root / "boot").glob("vmlinuz-*"))[-1:]
         )
+        write_disk(root, scratch / "disk.ext4", wanted.size, prefix=_prefix())
         for name in ("vmlinuz", "initrd.img"):
-            _as_its_root(["cp", root / "boot" / f"{name}-{kernel}", temporary / name])
-        write_disk(root, temporary / "disk.ext4", wanted.size, prefix=_prefix())
+            _as_its_root(["cp", root / "boot" / f"{name}-{kernel}", scratch / name])
+        made = [scratch / name for name in FILES]
+        _as_its_root(["chmod", "644", *made])
+        # What they belong to may be a user of the namespace: the copies are the caller's.
+        done = process.run(["cp", "--sparse=always", *made, temporary])
+        if not done.ok:
+            raise LabsError(f"the machine's disk could not be kept: {done.reason()}")
         (temporary / "manifest.json").write_text(
             json.dumps({"kernel": kernel, **asdict(wanted)}, indent=1) + "\n"
         )
@@ -187,13 +195,13 @@ def _as_its_root(words: list[str | Path]) -> None:
 def _scratch() -> Iterator[Path]:
     """A directory for the tree, removed by whoever owns what is in it."""
     scratch = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="labs-vm-"))
-    scratch.chmod(0o755)  # the namespace's root is another user here
-    if os.geteuid() != 0:
-        scratch.chmod(0o777)
+    # A namespace's root is another user here.
+    scratch.chmod(0o755 if os.geteuid() == 0 else 0o1777)
     try:
         yield scratch
     finally:
-        process.run([*_prefix(), "rm", "-rf", scratch / "root"], env=os.environ | {"PATH": search_path()})
+        theirs = [scratch / name for name in ("root", *FILES)]
+        process.run([*_prefix(), "rm", "-rf", *theirs], env=os.environ | {"PATH": search_path()})
         shutil.rmtree(scratch, ignore_errors=True)
 
 
