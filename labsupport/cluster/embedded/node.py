@@ -32,6 +32,8 @@ SOCKET = Path("/run/host/api.sock")
 PKI = Path("/etc/kubernetes/pki")
 READY_POLL = 0.03  # seconds; the API server offers nothing to wait on before it serves
 WATCH_POLL = 2.0  # seconds between looks once it was ready
+# Seconds for an answer. A slow machine's first ones take long, and while it starts nobody asks for a quick "no".
+START_ANSWER, WATCH_ANSWER = 20.0, 2.0
 # etcd last: what the others have written by then is kept. Containers die with the node (their pid namespaces' root).
 STOP_ORDER = (
     ("kubelet", 2.0),
@@ -145,7 +147,9 @@ class Node:
         context = ssl.create_default_context(cafile=str(PKI / "ca.crt"))
         context.load_cert_chain(PKI / "supervisor.crt", PKI / "supervisor.key")
         while True:
-            status = await asyncio.to_thread(answer, component.ready_url, context)
+            asked = time.monotonic()
+            within = WATCH_ANSWER if component.ready else START_ANSWER
+            status = await asyncio.to_thread(answer, component.ready_url, context, within)
             ready = status == HTTPStatus.OK
             if status and not component.answering:
                 self.supervisor.mark_answering(component.name)
@@ -154,13 +158,21 @@ class Node:
             elif component.ready and not ready:
                 component.ready = False
                 self.write_status()
-            await asyncio.sleep(WATCH_POLL if component.ready else READY_POLL)
+            await asyncio.sleep(WATCH_POLL if component.ready else pause(time.monotonic() - asked))
 
 
-def answer(url: str, context: ssl.SSLContext) -> int:
+def pause(took: float) -> float:
+    """Seconds until the next question to a component that starts, where the last one took `took`.
+
+    Where an answer costs much, asking must not take the processor from what is asked.
+    """
+    return max(READY_POLL, took)
+
+
+def answer(url: str, context: ssl.SSLContext, seconds: float) -> int:
     """The HTTP status that a GET of `url` is answered with; 0 where it is not answered."""
     try:
-        with urllib.request.urlopen(url, context=context, timeout=2) as response:
+        with urllib.request.urlopen(url, context=context, timeout=seconds) as response:
             return int(response.status)
     except urllib.error.HTTPError as error:
         return error.code
