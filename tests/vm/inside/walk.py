@@ -372,6 +372,14 @@ def down() -> str:
     return run(LABS, "down").strip()
 
 
+def look_closer() -> None:
+    """Show what tells more of a failure: the cluster's state and the end of each of its logs."""
+    subprocess.run([LABS, "status"], cwd=COURSE, check=False)
+    logs = [*STATE.glob("clusters/labs/*.log"), *STATE.glob("clusters/labs/node/var/log/labs/*.log")]
+    for log in logs:
+        print(f"-- {log}", *read(log).splitlines()[-8:], sep="\n", flush=True)
+
+
 def main() -> int:
     """All steps; what cannot be had without a failed one is left out, `labs down` never."""
     memory = Memory()
@@ -416,7 +424,7 @@ def main() -> int:
             detail=detail[:1500],
         )
         if not ok and LABS.exists():
-            subprocess.run([LABS, "status"], cwd=COURSE, check=False)
+            look_closer()
     return 1 if failed else 0
 
 
