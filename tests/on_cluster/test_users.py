@@ -94,6 +94,7 @@ def test_users_of_one_pod_are_kept_apart(kubectl: Kubectl, namespace: str, real:
     other = {**two["spec"]["containers"][0], "name": "other", "securityContext": {"runAsUser": 1002}}
     two["spec"]["containers"].append(other)
     start(kubectl, namespace, two)
+    assert shell(kubectl, namespace, "two", "id -g") == "0", "as no group was asked for"
     wrote = "umask 077; echo secret > /data/mine; stat -c %u /data/mine"
     assert shell(kubectl, namespace, "two", wrote) == "1001"
     seen = shell(kubectl, namespace, "two", "cat /data/mine; stat -c %u /data/mine", "other")

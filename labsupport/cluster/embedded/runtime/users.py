@@ -96,8 +96,8 @@ def identity(
 ) -> Identity:
     """Resolve the ids; raises LookupError for a user name the image does not have, ValueError for an id too high.
 
-    With one id in the node's user namespace (`real_ids` false) the group follows the user unless the Pod names
-    one, and there are no supplementary groups: nothing else can be shown.
+    With one id in the node's user namespace (`real_ids` false) there are no supplementary groups: one user and one
+    group can be shown.
     """
     if user is None and username:
         account = accounts.by_name(username)
@@ -107,9 +107,9 @@ def identity(
         account = accounts.by_uid(image_user if user is None else user)
     uid = account.uid if account else (image_user if user is None else user or 0)
     home = account.home if account else "/"
-    if not real_ids:
-        return Identity(uid, uid if group is None else group, (), home)
     gid = group if group is not None else (account.gid if account else 0)
+    if not real_ids:
+        return Identity(uid, gid, (), home)
     groups = set(supplemental)
     if account and not strict_groups:
         groups |= set(accounts.groups_of(account.name))

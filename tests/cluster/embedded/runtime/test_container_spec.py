@@ -101,9 +101,12 @@ def test_what_one_id_cannot_give_is_noticed() -> None:
 
 
 def test_identity_with_one_id() -> None:
-    assert identity(real_ids=False, run_as_user=number(1234), supplemental_groups=[5]) == users.Identity(
-        1234, 1234, (), "/"
-    )
+    stranger = identity(real_ids=False, run_as_user=number(1234), supplemental_groups=[5])
+    assert stranger == users.Identity(1234, 0, (), "/")
+    known = identity(real_ids=False, run_as_user=number(1000))
+    assert known == users.Identity(1000, 100, (), "/home/course")
+    in_group = identity(real_ids=False, run_as_user=number(1000), run_as_group=number(7))
+    assert in_group == users.Identity(1000, 7, (), "/home/course")
 
 
 @pytest.mark.parametrize(
