@@ -34,7 +34,9 @@ def test_the_machine_has_two_disks_and_no_network(accelerator: str, given: str, 
     assert all("snapshot=on" in disk for disk in disks), "a run must not change what the next one begins with"
     assert value(words, "-serial") == ["file:/run/console", "stdio"]
     assert value(words, "-kernel") == ["/cache/vm/bookworm-0123/vmlinuz"]
-    assert "root=/dev/vda" in value(words, "-append")[0]
+    (settings,) = value(words, "-append")
+    assert "root=/dev/vda" in settings
+    assert ("clocksource=tsc" in settings) == (accelerator == "tcg")
 
 
 def follow(
