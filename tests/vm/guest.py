@@ -22,9 +22,8 @@ from .image import Image, search_path
 MEMORY_MB = 4096
 PROCESSORS = 2
 TRIAL_SECONDS = 8.0  # a kernel says its first words within one second under TCG
-# What an emulated machine need not do: ask QEMU's timer for the time (the kernel distrusts the emulated counter of two
-# processors; reading the counter was seen to take a third of the time), and guard against leaks that such a processor has
-# not.
+# What an emulated machine need not do: ask QEMU's timer for the time (the kernel distrusts the counters of two emulated
+# processors; reading them was seen to take a third as long), and guard against leaks that such processors do not have.
 OF_EMULATION = " tsc=reliable clocksource=tsc mitigations=off"
 FIRST_WORDS = b"Linux version"
 
