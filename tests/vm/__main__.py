@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from labsupport import paths
+from labsupport.cluster import process
 from labsupport.console import note, phase
 from labsupport.errors import LabsError
 from labsupport.paths import REPOSITORY
@@ -69,7 +70,8 @@ def main(words: list[str]) -> int:
         print(error)
         return SKIPPED
     try:
-        return run_script(chosen) if chosen.run else walk(chosen)
+        with process.termination_raised():  # so that a killed run leaves no directory behind
+            return run_script(chosen) if chosen.run else walk(chosen)
     except LabsError as error:
         print(error, file=sys.stderr)
         return 1
