@@ -238,7 +238,9 @@ def test_what_does_not_end_is_ended_with_all_that_it_started(cell: str, line: st
     assert found.diagnostic == "endless"
     assert found.decided_by.startswith("line ")
     assert line in found.decided_by
-    assert time.monotonic() - started < 30, "ended, however busy the machine: left alone it goes on for longer"
+    assert time.monotonic() - started < 30, (
+        "ended, however busy the machine: left alone it goes on for longer"
+    )
     # One that has ended and waits for the machine's first process to take note of it is no longer of any harm.
     assert not [
         each

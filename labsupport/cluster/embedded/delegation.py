@@ -19,7 +19,9 @@ from pathlib import Path
 from labsupport.cluster.embedded.idmap import IdMap
 
 ROOT = Path("/sys/fs/cgroup")
-CONTROLLERS = ("cpu", "memory", "pids")  # those that limits and figures of a container need
+# Those that kubelet or a container's limits and figures need. Without cpuset, which systemd gives no user unless it is
+# told to, all goes well but for a warning of kubelet (clusters/README.md, control-groups).
+CONTROLLERS = ("cpu", "cpuset", "memory", "pids")
 LEAF = "launcher"  # in the scope; and in a node's group:
 NODE_LEAF = "node"  # a group with controllers for its children may hold no process itself
 # What the owner of a subtree must be able to write, beside the directory (cgroup-v2.rst, "Model of Delegation").

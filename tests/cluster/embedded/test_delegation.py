@@ -98,9 +98,9 @@ def test_own_group_is_that_of_version_2(tmp_path: Path) -> None:
 
 
 def test_a_group_passes_on_the_controllers_that_it_has(tmp_path: Path) -> None:
-    (tmp_path / "cgroup.controllers").write_text("cpuset memory pids\n")
-    assert delegation.divide(tmp_path) == ("memory", "pids")
-    assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory +pids"
+    (tmp_path / "cgroup.controllers").write_text("cpuset io memory pids\n")
+    assert delegation.divide(tmp_path) == ("cpuset", "memory", "pids")
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpuset +memory +pids"
 
 
 def test_a_nodes_group_is_beside_the_launchers_leaf_and_goes_with_the_node(

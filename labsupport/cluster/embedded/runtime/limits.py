@@ -31,6 +31,7 @@ class Resources(Protocol):
     cpu_period: int  # microseconds
     cpu_quota: int  # microseconds of processor time in each period
     cpu_shares: int  # in the form of version 1, 2 to 262144
+    cpuset_cpus: str  # as in cpuset.cpus; kubelet asks for processors only if its CPU manager is told to
     memory_limit_in_bytes: int
     memory_swap_limit_in_bytes: int  # memory and swap together
 
@@ -88,6 +89,8 @@ def settings(wanted: Resources) -> dict[str, str]:
         result["cpu.max"] = f"{quota} {wanted.cpu_period or _PERIOD}"
     if wanted.cpu_shares:
         result["cpu.weight"] = str(weight(wanted.cpu_shares))
+    if wanted.cpuset_cpus:
+        result["cpuset.cpus"] = wanted.cpuset_cpus
     if wanted.memory_limit_in_bytes:
         limit = wanted.memory_limit_in_bytes
         result["memory.max"] = str(limit) if limit > 0 else _NO_LIMIT

@@ -42,12 +42,14 @@ def test_every_limit_has_its_file() -> None:
         cpu_period=100_000,
         cpu_quota=25_000,
         cpu_shares=1024,
+        cpuset_cpus="0-1",
         memory_limit_in_bytes=64 * MB,
         unified={"memory.oom.group": "1"},
     )
     assert limits.settings(wanted) == {
         "cpu.max": "25000 100000",
         "cpu.weight": "100",
+        "cpuset.cpus": "0-1",
         "memory.max": str(64 * MB),
         "memory.swap.max": "0",
         "memory.oom.group": "1",
