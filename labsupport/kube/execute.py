@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from labsupport.errors import LabsError
-from labsupport.kube.client import Refused, Unreachable
+from labsupport.kube.client import REQUEST_TIMEOUT, Refused, Unreachable
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 
 def execute(
-    api: ApiClient, namespace: str, pod: str, command: Sequence[str], *, timeout: float = 15.0
+    api: ApiClient, namespace: str, pod: str, command: Sequence[str], *, timeout: float = REQUEST_TIMEOUT
 ) -> str:
     """What `command` wrote to standard output in the first container of `pod`. `timeout` in seconds.
 

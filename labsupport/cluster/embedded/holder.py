@@ -21,11 +21,11 @@ from labsupport.cluster.embedded import delegation
 from labsupport.cluster.embedded.keeper import process_identity
 from labsupport.cluster.embedded.launcher import STOP_SECONDS
 from labsupport.errors import LabsError
+from labsupport.patience import patient
 
-START_SECONDS = 10.0
-COMMAND_SECONDS = (
-    15.0  # the slowest, an orderly end of a node, takes at most five on a machine that is not overloaded
-)
+START_SECONDS = patient(10.0)
+# The slowest command, an orderly end of a node, takes at most five on a machine that is not overloaded.
+COMMAND_SECONDS = patient(15.0)
 POLL = 0.01  # seconds; the launcher reports by replacing a file
 
 

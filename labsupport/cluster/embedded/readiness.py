@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 API_SECONDS = patient(90.0)  # a loaded two-core machine was seen to take 20
 READY_SECONDS = patient(90.0)
+DNS_CONNECT_SECONDS, DNS_SECONDS = patient(0.1), patient(2.0)
 POLL = 0.02  # seconds between looks at what offers no event: a file that is replaced, a name server
 DAMAGED_AFTER = 4  # failed starts of etcd with nothing served in between
 FULL_DISK_MB = 50
@@ -169,9 +170,11 @@ def dns_problem(directory: ClusterDirectory) -> str:
     question = dns.message.make_query("kubernetes.default.svc.cluster.local.", "A")
     try:
         # Until kube-proxy has written its rules nobody answers at this address, not even with a refusal.
-        with holder.connected(node_directory(directory).host, f"{DNS_SERVICE_IP}:53", 0.1) as connection:
-            connection.settimeout(2)
-            answer = dns.query.tcp(question, DNS_SERVICE_IP, timeout=2, sock=connection)
+        with holder.connected(
+            node_directory(directory).host, f"{DNS_SERVICE_IP}:53", DNS_CONNECT_SECONDS
+        ) as connection:
+            connection.settimeout(DNS_SECONDS)
+            answer = dns.query.tcp(question, DNS_SERVICE_IP, timeout=DNS_SECONDS, sock=connection)
     except (OSError, dns.exception.DNSException, EOFError) as error:
         return str(error) or type(error).__name__
     addresses = {item.to_text() for record in answer.answer for item in record}

@@ -20,17 +20,21 @@ from labsupport.errors import LabsError
 from labsupport.kube.client import stream
 from labsupport.kube.objects import Object, resource
 from labsupport.kube.wait import ready
+from labsupport.patience import patient
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 KINDS = (("apps/v1", "Deployment"), ("apps/v1", "ReplicaSet"), ("v1", "Pod"), ("v1", "Event"))
+FOLLOW_SECONDS = patient(30.0)
+OPEN_SECONDS = patient(10.0)  # until all watches are open
+SILENCE_SECONDS = patient(5.0)  # of one of them
 QUIET = 0.4  # seconds without a change after which the story is told
 Arrival = tuple[float, str, Object]  # monotonic seconds, ADDED or MODIFIED or DELETED, the object
 
 
 def follow(
-    api: ApiClient, namespace: str, documents: Sequence[Mapping[str, Any]], *, timeout: float = 30.0
+    api: ApiClient, namespace: str, documents: Sequence[Mapping[str, Any]], *, timeout: float = FOLLOW_SECONDS
 ) -> list[Moment]:
     """Apply `documents` to `namespace` and return what happened until all were ready, `timeout` seconds at
     most.
@@ -50,7 +54,7 @@ def follow(
         thread.start()
     received: list[Arrival] = []
     try:
-        began.wait(timeout=10)
+        began.wait(timeout=OPEN_SECONDS)
         started = time.monotonic()
         waiting = {
             each.name for each in kube.apply(api, documents, namespace=namespace) if each.kind == "Deployment"
@@ -71,7 +75,7 @@ def follow(
         stop.set()
         began.abort()
         for thread in threads:
-            thread.join(timeout=3)
+            thread.join(timeout=SILENCE_SECONDS)
     return moments(received, started)
 
 
@@ -93,12 +97,12 @@ def _watch(
 
     def opened() -> None:
         if first:
-            began.wait(timeout=10)  # the story begins when all watches are open
+            began.wait(timeout=OPEN_SECONDS)  # the story begins when all watches are open
 
     while not stop.is_set():
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": "1"}
         try:
-            for event in stream(api, path, query=query, timeout=5, opened=opened):
+            for event in stream(api, path, query=query, timeout=SILENCE_SECONDS, opened=opened):
                 if event["type"] == "ERROR":
                     return
                 version = event["object"]["metadata"]["resourceVersion"]
