@@ -1,6 +1,6 @@
-"""The machine's disk: a minimal Debian, made once without a network of its own ever having been there.
+"""The machine's disk: a minimal Debian, made once where the packages can be fetched.
 
-mmdebstrap makes the tree, from this machine's mirror settings; as root, or as an ordinary user who has subordinate ids.
+mmdebstrap makes the tree, from its default mirror; as root, or as an ordinary user who has subordinate ids.
 Kept in the cache under a digest of all that decides what it is.
 """
 
