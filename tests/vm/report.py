@@ -19,6 +19,9 @@ GRAVE = (
     "general protection fault",
 )
 
+# A container that passed its own limit of memory, as the walk has one do.
+OF_A_POD = ("oom-kill:constraint=CONSTRAINT_MEMCG", "/kubepods/")
+
 
 @dataclass(frozen=True)
 class Step:
@@ -92,7 +95,7 @@ def collect(lines: Iterable[str]) -> tuple[dict[str, Any], tuple[Step, ...], int
 def grave(console: str) -> tuple[str, ...]:
     """The lines of the kernel's console that tell of something that went wrong, each once."""
     found = (line.strip() for line in console.splitlines() if any(mark in line for mark in GRAVE))
-    return tuple(dict.fromkeys(found))
+    return tuple(line for line in dict.fromkeys(found) if not all(mark in line for mark in OF_A_POD))
 
 
 def progress(line: str) -> str:

@@ -77,3 +77,10 @@ def test_progress_is_for_people() -> None:
     assert report.progress("building") == "    building"
     assert report.progress("@@ " + json.dumps(STEP)) == "  ok      make env (61.5 s, 800 MB): Python 3.11.2"
     assert "FAILED" in report.progress("@@ " + json.dumps(STEP | {"ok": False}))
+
+
+def test_a_container_at_its_own_limit_is_no_complaint_and_another_process_is() -> None:
+    line = "[ 1364.4] oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg={},task=python3,pid=686,uid=1000\r\n"
+    assert report.grave(line.format("/user.slice/x.scope/labs-409/kubepods/pod1")) == ()
+    assert report.grave(line.format("/user.slice/x.scope/labs-409/node")) != ()
+    assert report.grave("[ 1.0] oom-kill:constraint=CONSTRAINT_NONE,task=kubelet,pid=7\r\n") != ()
