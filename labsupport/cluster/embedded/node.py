@@ -31,6 +31,7 @@ STATUS = Path("/run/host/status.json")
 SOCKET = Path("/run/host/api.sock")
 PKI = Path("/etc/kubernetes/pki")
 READY_POLL = 0.03  # seconds; the API server offers nothing to wait on before it serves
+SLOW_ANSWER = 1.0  # seconds: on an ordinary machine the first answer takes less
 WATCH_POLL = 2.0  # seconds between looks once it was ready
 # Seconds for an answer. A slow machine's first ones take long, and while it starts nobody asks for a quick "no".
 START_ANSWER, WATCH_ANSWER = 20.0, 2.0
@@ -164,9 +165,10 @@ class Node:
 def pause(took: float) -> float:
     """Seconds until the next question to a component that starts, where the last one took `took`.
 
-    Where an answer costs much, asking must not take the processor from what is asked.
+    Where an answer costs much, asking must not take the processor from what is asked. Elsewhere a pause would only delay
+    each start.
     """
-    return max(READY_POLL, took)
+    return took if took >= SLOW_ANSWER else READY_POLL
 
 
 def answer(url: str, context: ssl.SSLContext, seconds: float) -> int:
