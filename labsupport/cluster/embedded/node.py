@@ -165,8 +165,8 @@ class Node:
 def pause(took: float) -> float:
     """Seconds until the next question to a component that starts, where the last one took `took`.
 
-    Where an answer costs much, asking must not take the processor from what is asked. Elsewhere a pause would only delay
-    each start.
+    Where an answer costs much, asking must not take the processor from what is asked. Elsewhere a pause would only
+    delay each start.
     """
     return took if took >= SLOW_ANSWER else READY_POLL
 
