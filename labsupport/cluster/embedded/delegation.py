@@ -60,8 +60,11 @@ def find(
         return Delegation(why_not="there is no systemd-run to ask for control groups")
     runtime = run if uid == 0 else run / f"user/{uid}"
     if not (runtime / "systemd/private").exists():
-        who = "systemd is not" if uid == 0 else "no systemd user manager is"
-        return Delegation(why_not=f"{who} running (it is where you log in, and goes with the last login)")
+        if uid == 0:
+            return Delegation(why_not="systemd is not running")
+        return Delegation(
+            why_not="no systemd user manager is running (it comes with a login, and goes with the last one)"
+        )
     manager = "" if uid == 0 else f"user.slice/user-{uid}.slice/user@{uid}.service"
     try:
         given = (root / manager / "cgroup.controllers").read_text().split()
@@ -82,6 +85,10 @@ def find(
 
 def own_group(root: Path = ROOT, proc: Path = Path("/proc/self/cgroup")) -> Path | None:
     """The directory of the group of version 2 that this process is in; None where there is none."""
+    if not (root / "cgroup.controllers").exists():
+        return (
+            None  # version 1: `root` is a file system of its own, where root could make what nobody removes
+        )
     for line in proc.read_text().splitlines():
         number, _, path = line.split(":", 2)
         if number == "0":

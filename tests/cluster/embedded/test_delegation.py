@@ -91,9 +91,16 @@ def test_a_machine_without_cpu_for_users_still_limits_memory(machine: Path) -> N
 
 def test_own_group_is_that_of_version_2(tmp_path: Path) -> None:
     proc = tmp_path / "cgroup"
+    (tmp_path / "cgroup.controllers").touch()
     proc.write_text("4:memory:/a\n0::/user.slice/x.scope\n")
     assert delegation.own_group(tmp_path, proc) == tmp_path / "user.slice/x.scope"
     proc.write_text("4:memory:/a\n")
+    assert delegation.own_group(tmp_path, proc) is None
+
+
+def test_with_version_1_there_is_no_own_group_to_make_anything_in(tmp_path: Path) -> None:
+    proc = tmp_path / "cgroup"
+    proc.write_text("4:memory:/a\n0::/\n")
     assert delegation.own_group(tmp_path, proc) is None
 
 
