@@ -22,6 +22,11 @@ from .image import Image, search_path
 MEMORY_MB = 4096
 PROCESSORS = 2
 TRIAL_SECONDS = 8.0  # a kernel says its first words within one second under TCG
+# A machine with nothing that is not named: no network above all.
+BARE = (
+    *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-machine", "q35"),
+    *("-display", "none", "-nic", "none"),
+)
 # What an emulated machine need not do: ask QEMU's timer for the time (the kernel distrusts the counters of two emulated
 # processors; reading them was seen to take a third as long), and guard against leaks that such processors do not have.
 OF_EMULATION = " tsc=reliable clocksource=tsc mitigations=off"
@@ -55,19 +60,8 @@ def command(
     if accelerator == "tcg":
         settings += OF_EMULATION
     return [
+        *BARE,
         *(
-            "qemu-system-x86_64",
-            "-nodefaults",
-            "-no-user-config",
-            "-no-reboot",
-            "-display",
-            "none",
-            "-nic",
-            "none",
-        ),
-        *(
-            "-machine",
-            "q35",
             "-accel",
             speed[0],
             "-cpu",
@@ -94,17 +88,7 @@ def usable_kvm(image: Image, scratch: Path) -> bool:
     console = scratch / "kvm-trial"
     console.touch()
     words = [
-        *(
-            "qemu-system-x86_64",
-            "-nodefaults",
-            "-no-reboot",
-            "-display",
-            "none",
-            "-nic",
-            "none",
-            "-machine",
-            "q35",
-        ),
+        *BARE,
         *("-accel", "kvm", "-cpu", "host", "-m", "256", "-kernel", str(image.directory / "vmlinuz")),
         *("-append", "console=ttyS0 earlyprintk=serial panic=-1", "-serial", f"file:{console}"),
     ]
