@@ -79,8 +79,11 @@ def test_interruption_ends_the_group(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_our_own_termination_ends_the_group(tmp_path: Path, number: signal.Signals) -> None:
     pid = tmp_path / "pid"
+    # Whoever runs the tests may ignore the signal (nohup), and children inherit that.
     code = f"""
+import signal
 from labsupport.cluster import process
+signal.signal({int(number)}, signal.SIG_DFL)
 process.run(["sh", "-c", "sleep 60 & echo $! > {pid}; echo; wait"], on_line=print)
 """
     ours = process.start([sys.executable, "-u", "-c", code])
