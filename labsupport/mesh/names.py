@@ -24,7 +24,9 @@ HTTPS = 15017  # certificates for proxies, injection for the API server
 LOOK = 15014  # loopback: its state, for `labs mesh`
 
 # Socket marks (SO_MARK), by which the capture rules know the proxy's own connections.
-MARK_OUT = 0x539  # from the outbound side to others; also the proxy's and its helper's own to the control plane
+MARK_OUT = (
+    0x539  # from the outbound side to others; also the proxy's and its helper's own to the control plane
+)
 MARK_IN = 0x53A  # from the inbound side to the application
 
 # Application protocols of TLS between sidecars (ALPN, RFC 7301). The first says "from the mesh" and is never chosen.
@@ -42,14 +44,14 @@ EXCLUDE_OUTBOUND = f"{GROUP}/exclude-outbound-ports"
 PROXY_CONTAINER = "mesh-proxy"
 CAPTURE_CONTAINER = "mesh-capture"
 STATE_VOLUME = "mesh-state"
-TOKEN_VOLUME = "mesh-token"
+TOKEN_VOLUME = "mesh-token"  # noqa: S105 (a name)
 TRUST_VOLUME = "mesh-trust"
 TRUST_CONFIGMAP = "mesh-trust"  # in every namespace of the mesh; its key:
 ROOTS = "roots.pem"
 
 # Files in the sidecar. STATE is in memory and belongs to this container alone.
 STATE = "/var/run/mesh"
-TOKEN_FILE = "/var/run/secrets/mesh/token"
+TOKEN_FILE = "/var/run/secrets/mesh/token"  # noqa: S105 (a path)
 TRUST_DIRECTORY = "/etc/mesh/trust"
 IDENTITY_FILE = f"{STATE}/identity.json"  # an SDS file: the secret IDENTITY
 CONTROL_TRUST_FILE = f"{STATE}/control-trust.json"  # an SDS file: the secret CONTROL_TRUST

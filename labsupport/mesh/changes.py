@@ -1,0 +1,50 @@
+"""From an object as a watch tells of it to the model with that object in it: which record of which kind."""
+
+from __future__ import annotations
+
+from labsupport.mesh import api, names
+from labsupport.mesh.api import Name, Object, Reference, Settings
+from labsupport.mesh.model import Model
+
+# The kinds that the mesh follows, as `apiVersion` and `kind` in YAML name them.
+KINDS = (
+    ("v1", "Service"),
+    ("v1", "Pod"),
+    ("discovery.k8s.io/v1", "EndpointSlice"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    ("gateway.networking.k8s.io/v1", "GRPCRoute"),
+    ("gateway.networking.k8s.io/v1", "ReferenceGrant"),
+    ("mesh.labs.example/v1alpha1", "PeerAuthentication"),
+    ("mesh.labs.example/v1alpha1", "MeshConfig"),
+)
+
+MESH_CONFIG = Name(names.SYSTEM, "mesh")
+
+
+def reference(found: Object) -> Reference:
+    """Which object it is."""
+    return Reference(found["kind"], *api.name_of(found))
+
+
+def applied(model: Model, found: Object, *, gone: bool = False) -> Model:
+    """The model with an object as it is now, or without it. ValueError for a kind that the mesh does not follow."""
+    name = api.name_of(found)
+    match found["kind"]:
+        case "Service":
+            return model.with_service(name, None if gone else api.service(found))
+        case "EndpointSlice":
+            return model.with_slice(name, None if gone else api.endpoint_slice(found))
+        case "Pod":
+            return model.with_workload(name, None if gone else api.workload(found))
+        case "HTTPRoute" | "GRPCRoute":
+            return model.with_route(reference(found), None if gone else api.route(found))
+        case "ReferenceGrant":
+            return model.with_grant(name, None if gone else api.grant(found))
+        case "PeerAuthentication":
+            return model.with_authentication(name, None if gone else api.peer_authentication(found))
+        case "MeshConfig":
+            # Whoever may write into another namespace must not change the mesh.
+            if name != MESH_CONFIG:
+                return model
+            return model.with_settings(Settings() if gone else api.settings(found))
+    raise ValueError(f"the mesh does not follow objects of kind {found['kind']}")

@@ -1,0 +1,218 @@
+"""The mesh as the control plane knows it: one immutable value. A change makes a new one; the old one stays as it was.
+
+Beside the objects it holds the joins that translation needs, kept up with each change, so that one change costs as
+little in a large mesh as in a small one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from labsupport.mesh import api
+from labsupport.mesh.api import (
+    Grant,
+    Name,
+    PeerAuthentication,
+    Reference,
+    Route,
+    Service,
+    Settings,
+    Slice,
+    Workload,
+)
+
+Key = TypeVar("Key", bound=Hashable)
+Of = TypeVar("Of", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Index(Mapping[Any, frozenset[Any]]):
+    """Which objects belong to what: a Service's slices, a backend's routes. What has none is an empty set."""
+
+    entries: Mapping[Any, frozenset[Any]] = field(default_factory=dict)
+
+    def __getitem__(self, of: Any) -> frozenset[Any]:
+        return self.entries.get(of, frozenset())
+
+    def __iter__(self) -> Any:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def moved(self, key: Hashable, before: Iterable[Any], now: Iterable[Any]) -> Index:
+        """The index once the object `key` no longer belongs to `before` but to `now`."""
+        left, joined = set(before) - set(now), set(now) - set(before)
+        if not left and not joined:
+            return self
+        entries = dict(self.entries)
+        for of in left:
+            if remaining := entries[of] - {key}:
+                entries[of] = remaining
+            else:
+                del entries[of]
+        for of in joined:
+            entries[of] = entries.get(of, frozenset()) | {key}
+        return Index(entries)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything that a proxy's configuration is made of."""
+
+    services: Mapping[Name, Service] = field(default_factory=dict)
+    slices: Mapping[Name, Slice] = field(default_factory=dict)
+    workloads: Mapping[Name, Workload] = field(default_factory=dict)
+    routes: Mapping[Reference, Route] = field(default_factory=dict)
+    grants: Mapping[Name, Grant] = field(default_factory=dict)
+    authentications: Mapping[Name, PeerAuthentication] = field(default_factory=dict)
+    settings: Settings = Settings()
+    roots: str = ""  # PEM: what peers' certificates are checked against
+
+    slices_of: Index = Index()  # Service -> slices
+    services_of: Index = Index()  # Pod -> Services that it is behind
+    routes_of: Index = Index()  # Service -> routes that have it as a parent
+    users_of: Index = Index()  # Service -> routes that send to it
+    grants_of: Index = Index()  # namespace -> grants
+    authentications_of: Index = Index()  # namespace -> PeerAuthentications
+
+    # Each returns the model with the object as it is now; None means that it is gone.
+
+    def with_service(self, name: Name, now: Service | None) -> Model:
+        """With a Service."""
+        return replace(self, services=_with(self.services, name, now))
+
+    def with_slice(self, name: Name, now: Slice | None) -> Model:
+        """With an EndpointSlice."""
+        before = self.slices.get(name)
+        slices = _with(self.slices, name, now)
+        slices_of = self.slices_of.moved(
+            name, _each(before, lambda s: [s.service]), _each(now, lambda s: [s.service])
+        )
+        services_of = self.services_of
+        for service in {*_each(before, lambda s: [s.service]), *_each(now, lambda s: [s.service])}:
+            # A Pod may be in several slices of one Service while they are being filled anew.
+            then = {pod for each in self.slices_of[service] for pod in _pods(self.slices[each])}
+            new = {pod for each in slices_of[service] for pod in _pods(slices[each])}
+            for pod in then ^ new:
+                services_of = services_of.moved(
+                    service, [pod] if pod in then else [], [pod] if pod in new else []
+                )
+        return replace(self, slices=slices, slices_of=slices_of, services_of=services_of)
+
+    def with_workload(self, name: Name, now: Workload | None) -> Model:
+        """With a Pod that has a proxy."""
+        return replace(self, workloads=_with(self.workloads, name, now))
+
+    def with_route(self, reference: Reference, now: Route | None) -> Model:
+        """With a route."""
+        before = self.routes.get(reference)
+        return replace(
+            self,
+            routes=_with(self.routes, reference, now),
+            routes_of=self.routes_of.moved(reference, _each(before, parents), _each(now, parents)),
+            users_of=self.users_of.moved(reference, _each(before, targets), _each(now, targets)),
+        )
+
+    def with_grant(self, name: Name, now: Grant | None) -> Model:
+        """With a ReferenceGrant."""
+        before = self.grants.get(name)
+        index = self.grants_of.moved(
+            name, [name.namespace] if before else [], [name.namespace] if now else []
+        )
+        return replace(self, grants=_with(self.grants, name, now), grants_of=index)
+
+    def with_authentication(self, name: Name, now: PeerAuthentication | None) -> Model:
+        """With a PeerAuthentication."""
+        before = self.authentications.get(name)
+        place = [name.namespace]
+        index = self.authentications_of.moved(name, place if before else [], place if now else [])
+        held = _with(self.authentications, name, now)
+        return replace(self, authentications=held, authentications_of=index)
+
+    def with_settings(self, settings: Settings) -> Model:
+        """With another MeshConfig."""
+        return replace(self, settings=settings)
+
+    def with_roots(self, roots: str) -> Model:
+        """With other roots (PEM)."""
+        return replace(self, roots=roots)
+
+    # What translation asks.
+
+    def endpoints(self, service: Name, port: api.Port) -> list[tuple[api.Endpoint, int, Workload | None]]:
+        """The endpoints of a Service's port, each with its port's number and, where it has a proxy, its workload."""
+        found: dict[tuple[str, int], tuple[api.Endpoint, int, Workload | None]] = {}
+        for name in sorted(self.slices_of[service]):
+            part = self.slices[name]
+            number = part.ports.get(port.name)
+            for endpoint in part.endpoints if number else ():
+                workload = self.workloads.get(endpoint.pod) if endpoint.pod else None
+                found[endpoint.address, number or 0] = endpoint, number or 0, workload
+        return list(found.values())
+
+    def ports_of(self, workload: Name) -> dict[int, str]:
+        """The ports of a Pod that Services lead to, and their protocols.
+
+        Where two Services say different things of one port, nothing is declared: the proxy looks for itself.
+        """
+        found: dict[int, str] = {}
+        for name in sorted(self.services_of[workload]):
+            service = self.services.get(name)
+            for part in (self.slices[each] for each in self.slices_of[name]):
+                for port in service.ports if service else ():
+                    number = part.ports.get(port.name)
+                    if number and any(endpoint.pod == workload for endpoint in part.endpoints):
+                        said = found.setdefault(number, port.protocol)
+                        found[number] = said if said == port.protocol else api.AUTO
+        return found
+
+    def authentication(self, namespace: str) -> PeerAuthentication | None:
+        """What holds in a namespace: the PeerAuthentication of the first name, should there be several."""
+        held = sorted(self.authentications_of[namespace])
+        return self.authentications[held[0]] if held else None
+
+    def mode(self, namespace: str, port: int | None = None) -> str:
+        """STRICT or PERMISSIVE, for a Pod's port or for all that have no mode of their own."""
+        held = self.authentication(namespace)
+        if held is None:
+            return self.settings.mode
+        own = held.ports.get(port) if port is not None else None
+        return own or held.mode or self.settings.mode
+
+    def may_refer(self, route: Route, target: Name) -> bool:
+        """Whether a route may send to a Service: its own namespace's, or one that a ReferenceGrant opens to it."""
+        if target.namespace == route.name.namespace:
+            return True
+        asks = (route.kind, route.name.namespace)
+        grants = (self.grants[name] for name in self.grants_of[target.namespace])
+        return any(
+            asks in grant.sources and (grant.services is None or target.name in grant.services)
+            for grant in grants
+        )
+
+
+def parents(route: Route) -> list[Name]:
+    """The Services that a route is attached to."""
+    return [parent.name for parent in route.parents if parent.is_service]
+
+
+def targets(route: Route) -> list[Name]:
+    """The Services that a route sends to."""
+    return [backend.name for backend in route.backends()]
+
+
+def _with(held: Mapping[Key, Any], key: Key, now: Any) -> dict[Key, Any]:
+    if now is None:
+        return {each: value for each, value in held.items() if each != key}
+    return {**held, key: now}
+
+
+def _each(found: Any, of: Callable[[Any], list[Of]]) -> list[Of]:
+    return of(found) if found is not None else []
+
+
+def _pods(part: Slice) -> list[Name]:
+    return [endpoint.pod for endpoint in part.endpoints if endpoint.pod]

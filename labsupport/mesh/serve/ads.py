@@ -1,0 +1,89 @@
+"""The aggregated discovery service: one gRPC stream for each proxy, over mTLS, and only its own configuration in it.
+
+Who asks is what the certificate says, never what the request says: the node id in the first request must name the Pod
+that the certificate was issued for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+from envoy.service.discovery.v3 import ads_pb2_grpc
+
+from labsupport.mesh.api import Name
+from labsupport.mesh.serve.hub import Hub, Proxy
+from labsupport.mesh.serve.session import Request
+
+log = logging.getLogger(__name__)
+Caller = Callable[["grpc.aio.ServicerContext[Any, Any]"], Name]
+
+
+class DiscoveryService(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
+    """The service; `caller` says for which Pod the certificate of a connection was issued."""
+
+    def __init__(self, hub: Hub, caller: Caller) -> None:
+        self._hub, self._caller = hub, caller
+
+    async def DeltaAggregatedResources(
+        self, requests: AsyncIterator[Request], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> None:
+        """A proxy's stream, until either side ends it."""
+        try:
+            pod = self._caller(context)
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+            return
+        first = await anext(requests, None)
+        if first is None:
+            return
+        if first.node.id != str(pod):
+            text = f"the certificate was issued for the Pod {pod}, the request asks for {first.node.id or 'none'}"
+            log.warning("refused: %s", text)
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, text)
+        proxy = self._hub.join(pod)
+        version = first.node.user_agent_build_version.version
+        proxy.version = f"{version.major_number}.{version.minor_number}.{version.patch}"
+        sending = asyncio.create_task(_send(proxy, context))
+        try:
+            self._receive(proxy, first)
+            async for request in requests:
+                self._receive(proxy, request)
+        finally:
+            sending.cancel()
+            self._hub.leave(proxy)
+
+    def _receive(self, proxy: Proxy, request: Request) -> None:
+        if request.HasField("error_detail"):
+            log.warning("%s refuses %s: %s", proxy.name, request.type_url, request.error_detail.message)
+        # A refusal brings back what was good before, for everyone.
+        self._hub.publish(proxy.session.receive(request))
+        proxy.wake.set()
+
+
+async def _send(proxy: Proxy, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    while True:
+        await proxy.wake.wait()
+        proxy.wake.clear()
+        for response in proxy.session.responses():
+            await context.write(response)
+
+
+def server(
+    hub: Hub, caller: Caller, address: str, credentials: grpc.ServerCredentials | None
+) -> tuple[grpc.aio.Server, int]:
+    """A server for `address` ("host:port"; port 0: any free one), not started yet, and its port.
+
+    Without credentials it speaks plain text: for tests.
+    """
+    made = grpc.aio.server(options=[
+        ("grpc.max_receive_message_length", 64 * 2**20),  # a reconnecting proxy lists all that it has
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ])  # fmt: skip
+    ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(DiscoveryService(hub, caller), made)
+    port = made.add_secure_port(address, credentials) if credentials else made.add_insecure_port(address)
+    return made, port

@@ -1,0 +1,69 @@
+"""The proxies that are here: whose sessions they are, and who must hear of a change."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from labsupport.mesh.api import Name
+from labsupport.mesh.serve.session import Session
+from labsupport.mesh.serve.store import Store
+from labsupport.mesh.translate.resource import EVERYONE, Key, of_namespace, of_workload
+
+
+@dataclass(eq=False)
+class Proxy:
+    """One connected proxy."""
+
+    name: Name  # of its Pod
+    session: Session
+    since: float = field(default_factory=time.time)  # seconds since the epoch
+    version: str = ""  # of Envoy
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Hub:
+    """All connected proxies, by the scopes that they belong to. To be used in one event loop."""
+
+    def __init__(self, store: Store, met: Callable[[Name], None] = lambda name: None) -> None:
+        self.store = store
+        self.proxies: set[Proxy] = set()
+        self._by_scope: dict[str, set[Proxy]] = defaultdict(set)
+        self._met = met  # called with a Pod whose first proxy comes or whose last proxy goes
+
+    @property
+    def connected(self) -> set[Name]:
+        """The Pods whose proxies are here."""
+        return {proxy.name for proxy in self.proxies}
+
+    def join(self, name: Name) -> Proxy:
+        """A proxy has come; a Pod's new one may come before its old one's connection is seen to end."""
+        scopes = (EVERYONE, of_namespace(name.namespace), of_workload(name))
+        proxy = Proxy(name, Session(self.store, scopes))
+        self.proxies.add(proxy)
+        for scope in scopes:
+            self._by_scope[scope].add(proxy)
+        self._met(name)
+        return proxy
+
+    def leave(self, proxy: Proxy) -> None:
+        """A proxy's connection has ended."""
+        self.proxies.discard(proxy)
+        for scope in proxy.session.scopes:
+            self._by_scope[scope].discard(proxy)
+            if not self._by_scope[scope]:
+                del self._by_scope[scope]
+        self._met(proxy.name)
+
+    def publish(self, changed: set[Key]) -> None:
+        """Tell the proxies that have to do with these resources."""
+        by_scope: dict[str, set[Key]] = defaultdict(set)
+        for key in changed:
+            by_scope[key.scope].add(key)
+        for scope, keys in by_scope.items():
+            for proxy in self._by_scope.get(scope, ()):
+                proxy.session.touch(keys)
+                proxy.wake.set()

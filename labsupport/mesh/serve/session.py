@@ -1,0 +1,185 @@
+"""What one proxy subscribes to, has, and refused: the incremental variant of the xDS protocol, without the network.
+
+https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds. For each type one response at most is
+on its way; what changes meanwhile goes into the next one, so that a slow proxy gets fewer and larger ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from envoy.service.discovery.v3 import discovery_pb2
+
+from labsupport.mesh.serve.store import Store
+from labsupport.mesh.translate import envoy
+from labsupport.mesh.translate.resource import Key
+
+WILDCARD = "*"
+# Names for readers: the package has no types.
+Request: TypeAlias = Any  # discovery_pb2.DeltaDiscoveryRequest
+Response: TypeAlias = Any  # discovery_pb2.DeltaDiscoveryResponse
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A NACK: the proxy keeps what it had."""
+
+    type_url: str
+    names: tuple[str, ...]
+    message: str
+    at: float  # seconds since the epoch
+
+
+@dataclass
+class Subscription:
+    """One type of resource at one proxy."""
+
+    wildcard: bool = False
+    names: set[str] = field(default_factory=set)
+    has: dict[str, str] = field(
+        default_factory=dict
+    )  # name -> version; "" where it was told that there is none
+    open: set[str] = field(default_factory=set)  # names to look at again
+    alone: list[str] = field(default_factory=list)  # names that go one by one, after a refusal of several
+    refused: dict[str, str] = field(default_factory=dict)  # name -> the version that this proxy does not take
+    nonce: str = ""  # of the response that waits for its answer
+    sent: dict[str, tuple[Key, str]] = field(default_factory=dict)  # what is in it
+    acknowledged: float = 0.0  # when the last answer came, seconds since the epoch
+
+    def wants(self, name: str) -> bool:
+        """Whether the proxy asked for this name."""
+        return self.wildcard or name in self.names
+
+
+class Session:
+    """One proxy's stream: requests go in by `receive`, changes by `touch`, and `responses` says what to send now."""
+
+    def __init__(self, store: Store, scopes: Sequence[str]) -> None:
+        self.scopes = tuple(scopes)  # the narrowest last
+        self.types = {type_url: Subscription() for type_url in envoy.PUSH_ORDER}
+        self.refusals: list[Refusal] = []
+        self._store = store
+        self._nonces = itertools.count(1)
+        self._begun: set[str] = set()
+
+    @property
+    def synced(self) -> bool:
+        """Whether the proxy has everything that it asked for, and took it."""
+        subscriptions = self.types.values()
+        return not any(each.open or each.nonce or each.alone or each.refused for each in subscriptions)
+
+    def receive(self, request: Request) -> set[Key]:
+        """Take a request or an acknowledgement; returns keys that changed for everyone because of it (a refusal)."""
+        subscription = self.types.get(request.type_url)
+        if subscription is None:  # a type that this control plane has none of: it is never answered
+            return set()
+        changed = self._answered(request, subscription)
+        if request.type_url not in self._begun:
+            self._begun.add(request.type_url)
+            subscription.has = dict(request.initial_resource_versions)
+            subscription.open |= set(subscription.has)
+            subscription.wildcard = not request.resource_names_subscribe
+        elif not request.response_nonce or request.resource_names_subscribe:
+            for name in request.resource_names_subscribe:
+                subscription.has.pop(name, None)  # who asks again wants an answer, whatever he has
+        for name in request.resource_names_subscribe:
+            if name == WILDCARD:
+                subscription.wildcard = True
+            else:
+                subscription.names.add(name)
+                subscription.open.add(name)
+        for name in request.resource_names_unsubscribe:
+            subscription.names.discard(name)
+            subscription.has.pop(name, None)
+            subscription.refused.pop(name, None)
+            subscription.wildcard = subscription.wildcard and name != WILDCARD
+        if subscription.wildcard and not subscription.acknowledged and not subscription.nonce:
+            subscription.open |= self._store.names(request.type_url, self.scopes)
+        return changed
+
+    def _answered(self, request: Request, subscription: Subscription) -> set[Key]:
+        if not subscription.nonce or request.response_nonce != subscription.nonce:
+            return set()  # the answer to a response that no longer matters
+        sent, subscription.sent, subscription.nonce = subscription.sent, {}, ""
+        subscription.acknowledged = time.time()
+        if not request.HasField("error_detail"):
+            for name, (key, version) in sent.items():
+                self._store.accepted(key, version)
+                subscription.refused.pop(name, None)
+            return set()
+        for name in sent:
+            subscription.has.pop(name, None)
+        if len(sent) > 1:
+            # One bad resource must not keep the others away.
+            subscription.alone += sent
+            return set()
+        message = request.error_detail.message
+        self.refusals.append(Refusal(request.type_url, tuple(sent), message, time.time()))
+        changed = set()
+        for name, (key, version) in sent.items():
+            subscription.refused[name] = version
+            subscription.has[name] = version
+            if self._store.refused(key, version, message):
+                changed.add(key)
+        return changed
+
+    def touch(self, keys: set[Key]) -> None:
+        """Some resources of this proxy's scopes are different now."""
+        for key in keys:
+            subscription = self.types[key.type_url]
+            if subscription.wants(key.name):
+                subscription.open.add(key.name)
+
+    def responses(self) -> Iterator[Response]:
+        """What can be sent now, in an order in which nothing is named before it is there."""
+        for type_url in envoy.PUSH_ORDER:
+            if not self.types[type_url].nonce and (response := self._response(type_url)):
+                yield response
+
+    def _response(self, type_url: str) -> Response | None:
+        subscription = self.types[type_url]
+        names = {subscription.alone.pop(0)} if subscription.alone else set(subscription.open)
+        response = discovery_pb2.DeltaDiscoveryResponse(type_url=type_url)
+        later: set[str] = set()
+        for name in sorted(names):
+            if not subscription.wants(name):
+                continue
+            found = self._store.find(type_url, self.scopes, name)
+            served = found[1].served if found else None
+            has = subscription.has.get(name)
+            if found and served:
+                if has == served.version:
+                    continue
+                response.resources.add(name=name, version=served.version, resource=served.body)
+                subscription.sent[name] = found[0], served.version
+                subscription.has[name] = served.version
+                if type_url == envoy.CLUSTER:
+                    self._endpoints_again(name)
+            elif has != "" and not found:
+                if type_url == envoy.CLUSTER and self._may_be_used():
+                    later.add(name)
+                    continue
+                response.removed_resources.append(name)
+                subscription.has[name] = ""
+                subscription.refused.pop(name, None)
+        subscription.open = (subscription.open - names) | later
+        if not response.resources and not response.removed_resources:
+            return None
+        response.nonce = subscription.nonce = str(next(self._nonces))
+        return response
+
+    def _may_be_used(self) -> bool:
+        """Whether listeners or routes that name a cluster may still be there, so that it must wait (break last)."""
+        users = (self.types[envoy.LISTENER], self.types[envoy.ROUTES])
+        return any(each.open or each.nonce or each.alone for each in users)
+
+    def _endpoints_again(self, cluster: str) -> None:
+        """A cluster that is changed warms up anew, and waits for endpoints even if they are as before."""
+        endpoints = self.types[envoy.ENDPOINTS]
+        name = cluster.removesuffix("/tcp")
+        if endpoints.has.pop(name, None) is not None:
+            endpoints.open.add(name)

@@ -1,0 +1,114 @@
+"""What comes to a Pod: the listener `inbound`, and the clusters that lead to the application.
+
+Connections from the mesh are known by what their TLS offers (ALPN): `labs.mesh` with HTTP in it, `labs.tcp` with bytes.
+Everything else is plain, or TLS of the application's own; in mode STRICT no filter chain takes it, and it is closed.
+"""
+
+from __future__ import annotations
+
+from labsupport.mesh import api, names
+from labsupport.mesh.api import Name, Reference
+from labsupport.mesh.model import Model
+from labsupport.mesh.translate import envoy, tls
+from labsupport.mesh.translate.envoy import Json
+from labsupport.mesh.translate.outbound import NOWHERE
+from labsupport.mesh.translate.resource import EVERYONE, Key, Resource, of_workload
+
+INBOUND, INBOUND_HTTP2 = "inbound", "inbound/http2"
+SNIFF_TIMEOUT = "1s"
+_HTTP_PROTOCOLS = ["http/1.1", "http/1.0"]
+
+
+def translate(model: Model, name: Name) -> list[Resource]:
+    """The resources of one Pod's own; nothing if it has no proxy, or none that is captured to."""
+    workload = model.workloads.get(name)
+    if workload is None or workload.capture != "redirect":
+        return []
+    held = model.authentication(name.namespace)
+    sources = (Reference("Pod", *name), *([held.reference] if held else []))
+    return [Resource(Key(envoy.LISTENER, of_workload(name), INBOUND), listener(model, name), sources)]
+
+
+def clusters() -> list[Resource]:
+    """The ways to the application, the same for every Pod."""
+    found = [_cluster(INBOUND), _cluster(INBOUND_HTTP2) | {"typed_extension_protocol_options": envoy.HTTP2}]
+    return [Resource(Key(envoy.CLUSTER, EVERYONE, each["name"]), each) for each in found]
+
+
+def listener(model: Model, name: Name) -> Json:
+    """The listener on the port that the capture rules redirect to."""
+    declared = model.ports_of(name)
+    held = model.authentication(name.namespace)
+    ports = {**dict.fromkeys(held.ports if held else (), api.AUTO), **declared}
+    chains = [_chain("nowhere", [envoy.tcp("nowhere", NOWHERE)], {"destination_port": names.INBOUND})]
+    for number, protocol in sorted(ports.items()):
+        chains += _chains(protocol, model.mode(name.namespace, number), number)
+    chains += _chains(api.AUTO, model.mode(name.namespace), None)
+    return {
+        "name": INBOUND,
+        "address": envoy.address("0.0.0.0", names.INBOUND),  # noqa: S104 (redirected connections come to any address)
+        "traffic_direction": "INBOUND",
+        "listener_filters": [envoy.original_dst(), *envoy.inspectors()],
+        "listener_filters_timeout": SNIFF_TIMEOUT,
+        "continue_on_listener_filters_timeout": True,
+        "filter_chains": chains,
+    }
+
+
+def _chains(protocol: str, mode: str, port: int | None) -> list[Json]:
+    """The filter chains of a port, or of all ports that have none of their own."""
+    own: Json = {"destination_port": port} if port is not None else {}
+    label = str(port) if port is not None else "any"
+    found = []
+    mesh = {"transport_protocol": "tls", "application_protocols": [names.ALPN_MESH]}
+    if protocol in (api.HTTP, api.HTTP2, api.AUTO):
+        chain = _chain(f"{label}-mesh", [_http(protocol, mesh=True)], own | mesh)
+        found.append(chain | {"transport_socket": tls.downstream(["h2", "http/1.1"])})
+    if protocol in (api.TCP, api.TLS, api.AUTO):
+        # A port that speaks bytes takes what comes as HTTP by its clients' idea as bytes too.
+        offered = [names.ALPN_TCP] if protocol == api.AUTO else [names.ALPN_TCP, names.ALPN_MESH]
+        chain = _chain(
+            f"{label}-mesh-tcp",
+            [envoy.tcp("inbound.mesh", INBOUND)],
+            own | mesh | {"application_protocols": offered},
+        )
+        found.append(chain | {"transport_socket": tls.downstream([names.ALPN_TCP])})
+    if mode == api.PERMISSIVE:
+        plain: Json = {"transport_protocol": "raw_buffer"}
+        if protocol == api.AUTO:
+            plain["application_protocols"] = _HTTP_PROTOCOLS
+        if protocol in (api.HTTP, api.HTTP2, api.AUTO):
+            found.append(_chain(f"{label}-plain", [_http(protocol, mesh=False)], own | plain))
+        found.append(_chain(f"{label}-plain-tcp", [envoy.tcp("inbound.plain", INBOUND)], own))
+    return found
+
+
+def _chain(name: str, filters: list[Json], match: Json) -> Json:
+    return {"name": name, "filter_chain_match": match, "filters": filters}
+
+
+def _http(protocol: str, *, mesh: bool) -> Json:
+    """HTTP to the application. Who called is in x-forwarded-client-cert, and only what this proxy itself has seen."""
+    cluster = INBOUND_HTTP2 if protocol == api.HTTP2 else INBOUND
+    route = {"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "0s"}}
+    caller: Json = {"forward_client_cert_details": "SANITIZE"}
+    if mesh:
+        caller = {
+            "forward_client_cert_details": "SANITIZE_SET",
+            "set_current_client_cert_details": {"uri": True},
+        }
+    hosts = [{"name": "application", "domains": ["*"], "routes": [route]}]
+    return envoy.http(
+        f"inbound.{'mesh' if mesh else 'plain'}", routes={"name": INBOUND, "virtual_hosts": hosts}, **caller
+    )
+
+
+def _cluster(name: str) -> Json:
+    """To where the connection was going, marked so that the capture rules let it through to the application."""
+    return {
+        "name": name,
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": "5s",
+        "upstream_bind_config": {"socket_options": [envoy.SO_MARK | {"int_value": names.MARK_IN}]},
+    }

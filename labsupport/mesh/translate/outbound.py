@@ -1,0 +1,103 @@
+"""What every captured connection meets first, going out: the listener `outbound`, and where it leads.
+
+A connection to a Service's address is handed over to that Service's own listener (services.py). What is left goes where
+it was going: to another Pod of the mesh with mTLS, to anything else as it is.
+"""
+
+from __future__ import annotations
+
+from labsupport.mesh import names
+from labsupport.mesh.model import Model
+from labsupport.mesh.translate import envoy, tls
+from labsupport.mesh.translate.envoy import Json
+from labsupport.mesh.translate.resource import EVERYONE, Key, Resource
+
+OUTBOUND, PEERS, PASSTHROUGH = "outbound", "peers", "passthrough"
+NOWHERE = "nowhere"  # a cluster that is never defined: connections to it are closed
+# Ports that are never captured on the other side, so that no TLS may be begun there.
+OPEN_PORTS = (names.PROBES, names.HEALTH, names.METRICS)
+_INPUT = "envoy.extensions.matching.common_inputs.network.v3"
+
+
+def translate(model: Model) -> list[Resource]:
+    """The listener for all that goes out, and its clusters."""
+    clusters = [
+        _original(PASSTHROUGH),
+        # The Pod's address is all that is known here, not a Service: any identity of the mesh may answer.
+        _original(PEERS) | {"transport_socket": tls.upstream((), [names.ALPN_TCP, names.ALPN_MESH])},
+    ]
+    found = [Resource(Key(envoy.CLUSTER, EVERYONE, each["name"]), each) for each in clusters]
+    return [*found, Resource(Key(envoy.LISTENER, EVERYONE, OUTBOUND), listener(model))]
+
+
+def listener(model: Model) -> Json:
+    """The listener on the port that the capture rules redirect to."""
+    return {
+        "name": OUTBOUND,
+        "address": envoy.address("0.0.0.0", names.OUTBOUND),  # noqa: S104 (redirected connections come to any address)
+        "traffic_direction": "OUTBOUND",
+        "use_original_dst": True,
+        "listener_filters": [envoy.original_dst()],
+        "filter_chains": [
+            {"name": name, "filters": [envoy.tcp(name, name)]} for name in (PEERS, PASSTHROUGH, NOWHERE)
+        ],
+        # A matcher beside the chains, not matches in them: a Pod that comes or goes changes no chain, and a chain that
+        # is not changed keeps its connections.
+        "filter_chain_matcher": _by_port(
+            # Nobody is redirected from this port, so this is a connection to the proxy itself, which would call itself.
+            {names.OUTBOUND: _chain(NOWHERE), **dict.fromkeys(OPEN_PORTS, _chain(PASSTHROUGH))},
+            {"matcher": _by_address(model)},
+        ),
+    }
+
+
+def _by_address(model: Model) -> Json:
+    plain: dict[frozenset[int], list[str]] = {}
+    for name in sorted(model.workloads):
+        workload = model.workloads[name]
+        if workload.capture == "redirect":
+            plain.setdefault(workload.uncaptured, []).append(workload.address)
+    if not plain:
+        return _always(_chain(PASSTHROUGH))
+    ranges = []
+    for uncaptured, addresses in sorted(plain.items(), key=lambda each: sorted(each[0])):
+        on_match = _chain(PEERS)
+        if uncaptured:
+            on_match = {"matcher": _by_port(dict.fromkeys(uncaptured, _chain(PASSTHROUGH)), on_match)}
+        entries = [{"address_prefix": address, "prefix_len": 32} for address in addresses]
+        ranges.append({"ranges": entries, "on_match": on_match})
+    matcher = {
+        "name": "address",
+        "typed_config": {
+            "@type": "type.googleapis.com/xds.type.matcher.v3.IPMatcher",
+            "range_matchers": ranges,
+        },
+    }
+    tree = {"input": _input("DestinationIPInput"), "custom_match": matcher}
+    return {"matcher_tree": tree, "on_no_match": _chain(PASSTHROUGH)}
+
+
+def _by_port(ports: dict[int, Json], otherwise: Json) -> Json:
+    exact = {"map": {str(port): action for port, action in ports.items()}}
+    return {
+        "matcher_tree": {"input": _input("DestinationPortInput"), "exact_match_map": exact},
+        "on_no_match": otherwise,
+    }
+
+
+def _always(action: Json) -> Json:
+    """A matcher must have a tree; this one's matches nothing, so that `action` is taken."""
+    return _by_port({0: _chain(NOWHERE)}, action)
+
+
+def _chain(name: str) -> Json:
+    value = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": name}
+    return {"action": {"name": name, "typed_config": value}}
+
+
+def _input(kind: str) -> Json:
+    return {"name": kind, "typed_config": {"@type": f"type.googleapis.com/{_INPUT}.{kind}"}}
+
+
+def _original(name: str) -> Json:
+    return {"name": name, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "connect_timeout": "5s"}

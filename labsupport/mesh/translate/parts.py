@@ -1,0 +1,107 @@
+"""What has to be translated again when an object changes: parts, each a small piece of the configuration.
+
+So that work follows what changed and not the size of the mesh: a route costs one part, however many Services there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from typing import NamedTuple
+
+from labsupport.mesh import names
+from labsupport.mesh.api import Name, Reference
+from labsupport.mesh.model import Model, parents
+from labsupport.mesh.translate import envoy, inbound, outbound, routes, services, tls
+from labsupport.mesh.translate.resource import EVERYONE, Key, Resource
+
+
+class Part(NamedTuple):
+    """A unit of translation: its kind (a key of TRANSLATIONS), and what of that kind."""
+
+    kind: str
+    of: Name = Name("", "")
+
+
+SERVICE, ROUTES, WORKLOAD, OUTBOUND, TRUST = "service", "routes", "workload", "outbound", "trust"
+
+
+def translate(model: Model, part: Part) -> list[Resource]:
+    """The resources of a part as they are in this model."""
+    match part.kind:
+        case "service":
+            return services.translate(model, part.of)
+        case "routes":
+            return routes.translate(model, part.of)
+        case "workload":
+            return inbound.translate(model, part.of)
+        case "outbound":
+            return [*outbound.translate(model), *inbound.clusters()]
+        case "trust":
+            return (
+                [Resource(Key(envoy.SECRET, EVERYONE, names.TRUST), tls.trust(model.roots))]
+                if model.roots
+                else []
+            )
+    raise ValueError(f"no part {part.kind!r}")
+
+
+def everything(model: Model, connected: Set[Name]) -> set[Part]:
+    """All parts of a mesh with these proxies."""
+    found = {Part(OUTBOUND), Part(TRUST), *(Part(WORKLOAD, name) for name in connected)}
+    for name in model.services:
+        found |= {Part(SERVICE, name), Part(ROUTES, name)}
+    return found
+
+
+def affected(before: Model, after: Model, changed: Reference, connected: Set[Name]) -> set[Part]:
+    """The parts that a change of one object touches.
+
+    `connected`: the Pods whose proxies are here; nobody asks for the others' own parts.
+    """
+    name = Name(changed.namespace, changed.name)
+    found: set[Part] = set()
+    match changed.kind:
+        case "Service":
+            found = {Part(SERVICE, name), Part(ROUTES, name)}
+            found |= _routes_to(after, name)
+            found |= _workloads(_behind(before, name) | _behind(after, name))
+        case "EndpointSlice":
+            for model in (before, after):
+                if part := model.slices.get(name):
+                    found.add(Part(SERVICE, part.service))
+                    found |= _workloads(_behind(model, part.service))
+        case "Pod":
+            found = {Part(OUTBOUND), Part(WORKLOAD, name)}
+            found |= {Part(SERVICE, service) for service in after.services_of[name]}
+        case "HTTPRoute" | "GRPCRoute":
+            for model in (before, after):
+                if route := model.routes.get(changed):
+                    found |= {Part(ROUTES, parent) for parent in parents(route)}
+        case "ReferenceGrant":
+            # Few, and changed seldom: every route that sends into this namespace.
+            for service in after.users_of:
+                if service.namespace == name.namespace:
+                    found |= _routes_to(after, service)
+        case "PeerAuthentication":
+            found = {Part(WORKLOAD, each) for each in connected if each.namespace == name.namespace}
+        case "MeshConfig":
+            found = {Part(WORKLOAD, each) for each in connected}
+        case "Secret":
+            found = {Part(TRUST)}
+    return {part for part in found if part.kind != WORKLOAD or part.of in connected}
+
+
+def _behind(model: Model, service: Name) -> set[Name]:
+    """The Pods behind a Service."""
+    parts = (model.slices[name] for name in model.slices_of[service])
+    return {endpoint.pod for part in parts for endpoint in part.endpoints if endpoint.pod}
+
+
+def _workloads(pods: set[Name]) -> set[Part]:
+    return {Part(WORKLOAD, pod) for pod in pods}
+
+
+def _routes_to(model: Model, service: Name) -> set[Part]:
+    """The parts of Services whose routes send to `service`."""
+    routes_ = (model.routes[reference] for reference in model.users_of[service])
+    return {Part(ROUTES, parent) for route in routes_ for parent in parents(route)}

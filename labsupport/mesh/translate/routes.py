@@ -1,0 +1,155 @@
+"""The routes of a Service's port: HTTPRoutes and GRPCRoutes in Envoy's order and words.
+
+A route of the Service's own namespace (a producer route) holds for all clients. One of another namespace (a consumer
+route, GEP-1426) holds for the clients of that namespace, instead of the producer's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from labsupport.mesh import api
+from labsupport.mesh.api import Name, Port, Reference, Route
+from labsupport.mesh.model import Model
+from labsupport.mesh.translate import envoy, filters, matches
+from labsupport.mesh.translate.envoy import Json
+from labsupport.mesh.translate.resource import EVERYONE, Key, Resource, of_namespace
+from labsupport.mesh.translate.services import cluster_name, speaks_http
+
+# What the Gateway API asks for where a rule's backends cannot be used: an error, and no request that goes astray.
+UNAVAILABLE = {"direct_response": {"status": 500}}
+
+
+def translate(model: Model, name: Name) -> list[Resource]:
+    """The route configurations of a Service, for everyone and for each namespace with routes of its own."""
+    service = model.services.get(name)
+    if service is None:
+        return []
+    found = []
+    for port in service.ports:
+        if not speaks_http(port):
+            continue
+        attached = attached_routes(model, name, port)
+        consumers = sorted({route.name.namespace for route in attached} - {name.namespace})
+        for namespace in [name.namespace, *consumers]:
+            mine = [route for route in attached if route.name.namespace == namespace]
+            scope = EVERYONE if namespace == name.namespace else of_namespace(namespace)
+            key = Key(envoy.ROUTES, scope, cluster_name(name, port.number))
+            sources = tuple(route.reference for route in mine) or (Reference("Service", *name),)
+            found.append(Resource(key, configuration(model, name, port, mine), sources))
+    return found
+
+
+def attached_routes(model: Model, name: Name, port: Port) -> list[Route]:
+    """The routes whose parent is this port, or the Service as a whole."""
+    routes = (model.routes[reference] for reference in sorted(model.routes_of[name]))
+    return [
+        route
+        for route in routes
+        if any(p.is_service and p.name == name and p.port in (None, port.number) for p in route.parents)
+    ]
+
+
+def configuration(model: Model, name: Name, port: Port, routes: list[Route]) -> Json:
+    """The route configuration of a port with these routes; without any, everything goes to the Service itself."""
+    label = cluster_name(name, port.number)
+    if routes:
+        entries = [each.body for each in sorted(_entries(model, routes), key=lambda each: each.order)]
+    else:
+        entries = [{"match": {"prefix": "/"}, "route": _action({"cluster": label})}]
+    return {"name": label, "virtual_hosts": [{"name": label, "domains": ["*"], "routes": entries}]}
+
+
+@dataclass(frozen=True)
+class _Entry:
+    order: tuple[Any, ...]
+    body: Json
+
+
+def _entries(model: Model, routes: list[Route]) -> Iterator[_Entry]:
+    for route in routes:
+        for index, rule in enumerate(route.rules):
+            for position, match in enumerate(rule.get("matches") or [{}]):
+                read = matches.read(route.kind, match)
+                # Of equals the older route wins, then the name in the alphabet, then the order in the file.
+                order = (*read.order, route.created, route.name, index, position)
+                body = {
+                    "name": _label(route, index, rule),
+                    "match": read.envoy,
+                    **_rule(model, route, rule, read),
+                }
+                yield _Entry(order, body)
+
+
+def _label(route: Route, index: int, rule: api.Object) -> str:
+    return f"{route.kind}/{route.name}/{rule.get('name') or index}"
+
+
+def _rule(model: Model, route: Route, rule: api.Object, match: matches.Match) -> Json:
+    """What a rule does with a request: send it on, redirect it, or answer that it cannot."""
+    changes = filters.headers(rule.get("filters") or ())
+    if redirect := filters.redirect(rule.get("filters") or (), match.prefix):
+        return {"redirect": redirect, **changes}
+    weighted = [
+        (each, each.get("weight", 1)) for each in rule.get("backendRefs") or () if each.get("weight", 1) > 0
+    ]
+    if not weighted:
+        return UNAVAILABLE | changes
+    clusters = []
+    for ref, weight in weighted:
+        target = usable(model, route, api.backend(ref, route.name.namespace))
+        # A share of requests whose backend cannot be used must fail, not go to the others: an undefined cluster.
+        name = target or "unavailable"
+        clusters.append({"name": name, "weight": weight, **filters.headers(ref.get("filters") or ())})
+    if not any(usable(model, route, api.backend(ref, route.name.namespace)) for ref, _ in weighted):
+        return UNAVAILABLE | changes
+    action: Json = {
+        "weighted_clusters": {"clusters": clusters},
+        "cluster_not_found_response_code": "INTERNAL_SERVER_ERROR",
+        **filters.rewrite(rule.get("filters") or (), match.prefix),
+        **_timeouts(rule.get("timeouts") or {}),
+    }
+    mirrors = [
+        filters.mirror(each, cluster)
+        for each in rule.get("filters") or ()
+        if each["type"] == "RequestMirror"
+        and (
+            cluster := usable(
+                model, route, api.backend(each["requestMirror"]["backendRef"], route.name.namespace)
+            )
+        )
+    ]
+    if mirrors:
+        action["request_mirror_policies"] = mirrors
+    return {"route": _action(action), **changes}
+
+
+def usable(model: Model, route: Route, backend: api.Backend) -> str | None:
+    """The cluster of a backend, or None where there is no such Service or port, or the route may not name it."""
+    if (backend.group, backend.kind) != ("", "Service") or backend.port is None:
+        return None
+    service = model.services.get(backend.name)
+    port = service.port(backend.port) if service else None
+    if port is None or not speaks_http(port) or not model.may_refer(route, backend.name):
+        return None
+    return cluster_name(backend.name, port.number)
+
+
+def _action(action: Json) -> Json:
+    # Envoy's own limit of 15 s would surprise: without a mesh there is none.
+    return {"timeout": "0s", "retry_policy": envoy.RETRY, **action}
+
+
+def _timeouts(timeouts: api.Object) -> Json:
+    """GEP-1742: `request` for the whole, `backendRequest` for each try. "0s" is no limit."""
+    found: Json = {}
+    request, each = (filters.seconds(timeouts.get(name, "0s")) for name in ("request", "backendRequest"))
+    if request:
+        found["timeout"] = f"{request}s"
+    if each:
+        found["retry_policy"] = envoy.RETRY | {"per_try_timeout": f"{each}s"}
+        if not request:
+            found["timeout"] = f"{each}s" if not envoy.RETRY["num_retries"] else "0s"
+    return found

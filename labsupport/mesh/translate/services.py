@@ -1,0 +1,137 @@
+"""A Service as its clients' proxies see it: a listener at its address, clusters, endpoints.
+
+For each port P of Service N/S: listener, route configuration and cluster "N/S/P"; cluster "N/S/P/tcp" for what is no
+HTTP. Routes are in routes.py.
+"""
+
+from __future__ import annotations
+
+from labsupport.mesh import api, names
+from labsupport.mesh.api import Name, Port, Reference, Service
+from labsupport.mesh.model import Model
+from labsupport.mesh.translate import envoy, tls
+from labsupport.mesh.translate.envoy import Json
+from labsupport.mesh.translate.resource import EVERYONE, Key, Resource
+
+MESH = "mesh"  # in an endpoint's metadata: its proxy answers mTLS
+CONNECT_TIMEOUT = "5s"
+SNIFF_TIMEOUT = "1s"  # for the client's first bytes where a port does not say what it speaks
+
+
+def cluster_name(service: Name, port: int, *, tcp: bool = False) -> str:
+    """The name of a port's cluster, "shop/orders/80"."""
+    return f"{service}/{port}/tcp" if tcp else f"{service}/{port}"
+
+
+def translate(model: Model, name: Name) -> list[Resource]:
+    """Everything of a Service but its routes; nothing if there is none."""
+    service = model.services.get(name)
+    if service is None:
+        return []
+    source = (Reference("Service", *name),)
+    found = []
+    for port in service.ports:
+        for listener in listeners(service, port):
+            found.append(Resource(Key(envoy.LISTENER, EVERYONE, listener["name"]), listener, source))
+        for cluster in clusters(model, service, port):
+            found.append(Resource(Key(envoy.CLUSTER, EVERYONE, cluster["name"]), cluster, source))
+        assignment = endpoints(model, service, port)
+        found.append(Resource(Key(envoy.ENDPOINTS, EVERYONE, assignment["cluster_name"]), assignment, source))
+    return found
+
+
+def speaks_http(port: Port) -> bool:
+    """Whether routes apply to a port: it speaks HTTP, or may."""
+    return port.protocol in (api.HTTP, api.HTTP2, api.AUTO)
+
+
+def speaks_bytes(port: Port) -> bool:
+    """Whether what comes to a port may be no HTTP."""
+    return port.protocol in (api.TCP, api.TLS, api.AUTO)
+
+
+def clusters(model: Model, service: Service, port: Port) -> list[Json]:
+    """The clusters of a port: one for HTTP, one for bytes."""
+    behind = model.endpoints(service.name, port)
+    meshed = [workload for _, number, workload in behind if workload and workload.answers_mtls(number)]
+    identities = {workload.identity for workload in meshed}
+    pure = len(meshed) == len(behind)
+    found = []
+    if speaks_http(port):
+        # Between sidecars HTTP/2, whatever the application speaks. With some Pods outside the mesh one cluster cannot
+        # have both, so that it speaks the application's own protocol to all until they are in.
+        second = pure or port.protocol == api.HTTP2
+        options = envoy.HTTP2 if second else envoy.HTTP1
+        inside = tls.upstream(identities, [names.ALPN_MESH, "h2" if second else "http/1.1"])
+        found.append(_cluster(service.name, port, inside, pure=pure, tcp=False, options=options))
+    if speaks_bytes(port):
+        inside = tls.upstream(identities, [names.ALPN_TCP, names.ALPN_MESH])
+        found.append(_cluster(service.name, port, inside, pure=pure, tcp=True))
+    return found
+
+
+def _cluster(
+    service: Name, port: Port, inside: Json, *, pure: bool, tcp: bool, options: Json | None = None
+) -> Json:
+    cluster: Json = {
+        "name": cluster_name(service, port.number, tcp=tcp),
+        "type": "EDS",
+        "eds_cluster_config": {"eds_config": envoy.ADS, "service_name": cluster_name(service, port.number)},
+        "connect_timeout": CONNECT_TIMEOUT,
+        "lb_policy": "LEAST_REQUEST",
+        # Kubernetes' readiness decides who is asked. Envoy's own idea that too many are ill would spread requests to
+        # those too.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+    }
+    if options:
+        cluster["typed_extension_protocol_options"] = options
+    if pure:
+        return cluster | {"transport_socket": inside}
+    return cluster | {
+        "transport_socket_matches": [
+            {"name": MESH, "match": {MESH: "true"}, "transport_socket": inside},
+            {"name": "plain", "match": {}, "transport_socket": envoy.RAW},
+        ]
+    }
+
+
+def endpoints(model: Model, service: Service, port: Port) -> Json:
+    """The endpoints of a port: those that are ready, else those that still serve (KEP-1669), as kube-proxy does."""
+    behind = model.endpoints(service.name, port)
+    chosen = [each for each in behind if each[0].ready] or [each for each in behind if each[0].serving]
+    found = []
+    for endpoint, number, workload in chosen:
+        one: Json = {"endpoint": {"address": envoy.address(endpoint.address, number)}}
+        if workload and workload.answers_mtls(number):
+            one["metadata"] = {"filter_metadata": {"envoy.transport_socket_match": {MESH: "true"}}}
+        found.append(one)
+    return {
+        "cluster_name": cluster_name(service.name, port.number),
+        "endpoints": [{"lb_endpoints": found}] if found else [],
+    }
+
+
+def listeners(service: Service, port: Port) -> list[Json]:
+    """A listener for each cluster address of a port. It binds nothing: connections are handed over by `outbound`."""
+    name = cluster_name(service.name, port.number)
+    as_http = {"name": "http", "filters": [envoy.http(f"outbound.{name}", rds=name)]}
+    as_bytes = {"name": "tcp", "filters": [envoy.tcp(f"outbound.{name}", f"{name}/tcp")]}
+    body: Json = {"bind_to_port": False, "traffic_direction": "OUTBOUND"}
+    if port.protocol == api.AUTO:
+        # Without raw_buffer, TLS whose client offers http/1.1 would be taken for HTTP. HTTP/2 goes on as bytes: what
+        # the application would answer to HTTP/1.1 between the proxies is not known.
+        plain = {"transport_protocol": "raw_buffer", "application_protocols": ["http/1.1", "http/1.0"]}
+        body |= {
+            "listener_filters": envoy.inspectors(),
+            "listener_filters_timeout": SNIFF_TIMEOUT,
+            "continue_on_listener_filters_timeout": True,
+            "filter_chains": [as_http | {"filter_chain_match": plain}],
+            "default_filter_chain": as_bytes,
+        }
+    else:
+        body["filter_chains"] = [as_http if speaks_http(port) else as_bytes]
+    several = len(service.addresses) > 1
+    return [
+        {"name": f"{name}@{own}" if several else name, "address": envoy.address(own, port.number), **body}
+        for own in service.addresses
+    ]

@@ -1,0 +1,112 @@
+"""A small mesh as the API server would show it, for tests: objects in Kubernetes' own form, and the model of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from labsupport.mesh import names
+from labsupport.mesh.changes import applied
+from labsupport.mesh.model import Model
+
+Object = dict[str, Any]
+
+
+def service(name: str, *ports: Object, namespace: str = "shop", address: str = "10.96.0.1") -> Object:
+    """A Service; without ports one of HTTP, 80 to 8080."""
+    ports = ports or ({"name": "http", "port": 80},)
+    spec = {"clusterIP": address, "clusterIPs": [address], "ports": list(ports)}
+    return {"kind": "Service", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+def endpoint_slice(
+    of: str, *pods: str, namespace: str = "shop", ports: Iterable[Object] = (), **conditions: bool
+) -> Object:
+    """An EndpointSlice of Pods named "name@address"."""
+    entries = []
+    for pod in pods:
+        name, _, address = pod.partition("@")
+        target = {"kind": "Pod", "name": name, "namespace": namespace}
+        entries.append(
+            {"addresses": [address], "conditions": {"ready": True, **conditions}, "targetRef": target}
+        )
+    labels = {"kubernetes.io/service-name": of}
+    return {
+        "kind": "EndpointSlice",
+        "metadata": {"name": f"{of}-1", "namespace": namespace, "labels": labels},
+        "addressType": "IPv4",
+        "ports": list(ports) or [{"name": "http", "port": 8080}],
+        "endpoints": entries,
+    }
+
+
+def pod(
+    name: str,
+    address: str,
+    *,
+    account: str = "default",
+    namespace: str = "shop",
+    mesh: bool = True,
+    **annotations: str,
+) -> Object:
+    """A running Pod, with a proxy unless `mesh` is false."""
+    metadata: Object = {"name": name, "namespace": namespace}
+    spec: Object = {"serviceAccountName": account, "containers": [{"name": "app"}]}
+    if mesh:
+        metadata |= {"labels": {names.PROXY: "redirect"}, "annotations": annotations}
+        spec["initContainers"] = [{"name": names.PROXY_CONTAINER}]
+    return {
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": spec,
+        "status": {"podIP": address, "phase": "Running"},
+    }
+
+
+def route(
+    name: str,
+    *rules: Object,
+    parent: str = "orders",
+    namespace: str = "shop",
+    kind: str = "HTTPRoute",
+    **parent_ref: Any,
+) -> Object:
+    """A route of a Service."""
+    reference = {"group": "", "kind": "Service", "name": parent, **parent_ref}
+    metadata = {
+        "name": name,
+        "namespace": namespace,
+        "generation": 1,
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+    }
+    return {"kind": kind, "metadata": metadata, "spec": {"parentRefs": [reference], "rules": list(rules)}}
+
+
+def to(*backends: str, **rule: Any) -> Object:
+    """A rule that sends to Services named "name" or "name:weight"."""
+    refs: list[Object] = []
+    for each in backends:
+        name, _, weight = each.partition(":")
+        refs.append({"name": name, "port": 80, **({"weight": int(weight)} if weight else {})})
+    return {"backendRefs": refs, **rule}
+
+
+def model(*objects: Object) -> Model:
+    """The model of these objects."""
+    made = Model(roots="-----BEGIN CERTIFICATE-----\n")
+    for each in objects:
+        made = applied(made, each)
+    return made
+
+
+def shop() -> list[Object]:
+    """Two Services of two Pods each, all in the mesh: orders, and orders-v2."""
+    return [
+        service("orders", address="10.96.0.1"),
+        endpoint_slice("orders", "orders-1@10.244.0.11", "orders-2@10.244.0.12"),
+        pod("orders-1", "10.244.0.11", account="orders"),
+        pod("orders-2", "10.244.0.12", account="orders"),
+        service("orders-v2", address="10.96.0.2"),
+        endpoint_slice("orders-v2", "orders-v2-1@10.244.0.21"),
+        pod("orders-v2-1", "10.244.0.21", account="orders"),
+    ]
