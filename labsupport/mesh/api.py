@@ -7,7 +7,6 @@ YAML: the translation reads them by the names that the Gateway API gave them (ht
 from __future__ import annotations
 
 import re
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple

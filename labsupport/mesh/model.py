@@ -68,7 +68,7 @@ class Model:
     routes: Mapping[Reference, Route] = field(default_factory=dict)
     grants: Mapping[Name, Grant] = field(default_factory=dict)
     authentications: Mapping[Name, PeerAuthentication] = field(default_factory=dict)
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
     roots: str = ""  # PEM: what peers' certificates are checked against
 
     slices_of: Index = Index()  # Service -> slices

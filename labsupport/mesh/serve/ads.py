@@ -59,9 +59,7 @@ class DiscoveryService(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type
     def _receive(self, proxy: Proxy, request: Request) -> None:
         if request.HasField("error_detail"):
             log.warning("%s refuses %s: %s", proxy.name, request.type_url, request.error_detail.message)
-        # A refusal brings back what was good before, for everyone.
-        self._hub.publish(proxy.session.receive(request))
-        proxy.wake.set()
+        self._hub.receive(proxy, request)
 
 
 async def _send(proxy: Proxy, context: grpc.aio.ServicerContext[Any, Any]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from labsupport.mesh.api import Name
-from labsupport.mesh.serve.session import Session
+from labsupport.mesh.serve.session import Request, Session
 from labsupport.mesh.serve.store import Store
 from labsupport.mesh.translate.resource import EVERYONE, Key, of_namespace, of_workload
 
@@ -28,11 +28,17 @@ class Proxy:
 class Hub:
     """All connected proxies, by the scopes that they belong to. To be used in one event loop."""
 
-    def __init__(self, store: Store, met: Callable[[Name], None] = lambda name: None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        met: Callable[[Name], None] = lambda name: None,
+        refused: Callable[[set[Key]], None] = lambda keys: None,
+    ) -> None:
         self.store = store
         self.proxies: set[Proxy] = set()
         self._by_scope: dict[str, set[Proxy]] = defaultdict(set)
         self._met = met  # called with a Pod whose first proxy comes or whose last proxy goes
+        self._refused = refused  # called with what a proxy refused and nobody else runs
 
     @property
     def connected(self) -> set[Name]:
@@ -46,7 +52,8 @@ class Hub:
         self.proxies.add(proxy)
         for scope in scopes:
             self._by_scope[scope].add(proxy)
-        self._met(name)
+        if sum(each.name == name for each in self._by_scope[of_workload(name)]) == 1:
+            self._met(name)
         return proxy
 
     def leave(self, proxy: Proxy) -> None:
@@ -56,7 +63,15 @@ class Hub:
             self._by_scope[scope].discard(proxy)
             if not self._by_scope[scope]:
                 del self._by_scope[scope]
-        self._met(proxy.name)
+        if of_workload(proxy.name) not in self._by_scope:
+            self._met(proxy.name)
+
+    def receive(self, proxy: Proxy, request: Request) -> None:
+        """Take a proxy's request or answer."""
+        if refused := proxy.session.receive(request):
+            self.publish(refused)  # what was good before comes back, for everyone
+            self._refused(refused)
+        proxy.wake.set()
 
     def publish(self, changed: set[Key]) -> None:
         """Tell the proxies that have to do with these resources."""

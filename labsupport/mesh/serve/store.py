@@ -43,6 +43,7 @@ class Store:
     layers: dict[tuple[str, str], dict[str, Entry]] = field(default_factory=dict)
     failures: dict[Part, str] = field(default_factory=dict)  # parts whose translation failed, and why
     _parts: dict[Part, set[Key]] = field(default_factory=dict)
+    _refused: dict[Key, Entry] = field(default_factory=dict)
 
     def update(self, model: Model, parts: Iterable[Part]) -> set[Key]:
         """Translate parts anew; returns the keys of what is different now for some proxy."""
@@ -118,7 +119,15 @@ class Store:
         if entry.good is not None and entry.good.version == version:
             return False  # others run it: this proxy has a trouble of its own
         entry.refusal = message
+        self._refused[key] = entry
         return True
+
+    def refused_entries(self) -> list[Entry]:
+        """What is not served as it should be."""
+        self._refused = {
+            key: entry for key, entry in self._refused.items() if entry.refusal and self._entry(key)
+        }
+        return list(self._refused.values())
 
     def _entry(self, key: Key) -> Entry | None:
         return self.layers.get((key.type_url, key.scope), {}).get(key.name)

@@ -8,6 +8,13 @@ from collections.abc import Iterable
 from labsupport.mesh.api import Object
 from labsupport.mesh.translate.envoy import Json
 
+SUPPORTED = {
+    "RequestHeaderModifier",
+    "ResponseHeaderModifier",
+    "RequestMirror",
+    "RequestRedirect",
+    "URLRewrite",
+}
 _STATUS = {
     301: "MOVED_PERMANENTLY",
     302: "FOUND",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labsupport.mesh import api
-from labsupport.mesh.api import Name, Port, Reference, Route
+from labsupport.mesh.api import Name, Parent, Port, Reference, Route
 from labsupport.mesh.model import Model
 from labsupport.mesh.translate import envoy, filters, matches
 from labsupport.mesh.translate.envoy import Json
@@ -48,8 +48,20 @@ def attached_routes(model: Model, name: Name, port: Port) -> list[Route]:
     return [
         route
         for route in routes
-        if any(p.is_service and p.name == name and p.port in (None, port.number) for p in route.parents)
+        if any(each.is_service and each.name == name and selects(each, port) for each in route.parents)
     ]
+
+
+def selects(parent: Parent, port: Port) -> bool:
+    """Whether a parentRef means this port of its Service: by number, by name (sectionName), or as one of all."""
+    return parent.port in (None, port.number) and parent.section in (None, port.name)
+
+
+def unsupported(rule: api.Object) -> set[str]:
+    """The kinds of filters in a rule that are not known here."""
+    filters_ = [*(rule.get("filters") or ())]
+    filters_ += [each for ref in rule.get("backendRefs") or () for each in ref.get("filters") or ()]
+    return {each["type"] for each in filters_} - filters.SUPPORTED
 
 
 def configuration(model: Model, name: Name, port: Port, routes: list[Route]) -> Json:
@@ -89,6 +101,8 @@ def _label(route: Route, index: int, rule: api.Object) -> str:
 
 def _rule(model: Model, route: Route, rule: api.Object, match: matches.Match) -> Json:
     """What a rule does with a request: send it on, redirect it, or answer that it cannot."""
+    if unsupported(rule):
+        return dict(UNAVAILABLE)  # a filter that is not applied might be what protects the backend
     changes = filters.headers(rule.get("filters") or ())
     if redirect := filters.redirect(rule.get("filters") or (), match.prefix):
         return {"redirect": redirect, **changes}

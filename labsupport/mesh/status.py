@@ -1,0 +1,155 @@
+"""What is said of a route or a policy in its status, in the Gateway API's own conditions and reasons.
+
+Accepted: it is understood and attached. ResolvedRefs: all that it names is there and may be named. Programmed: no proxy
+refused what was made of it. (https://gateway-api.sigs.k8s.io/geps/gep-1364/; Programmed of a route is ours.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from labsupport.mesh import changes, names
+from labsupport.mesh.api import Name, Object, Parent, Reference, Route
+from labsupport.mesh.model import Model
+from labsupport.mesh.translate import routes
+from labsupport.mesh.translate.services import speaks_http
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One condition; `ok` is its status."""
+
+    type: str
+    ok: bool
+    reason: str
+    message: str
+
+
+def touched(before: Model, after: Model, changed: Reference) -> set[Reference]:
+    """The objects whose status may be another one after a change."""
+    name = Name(changed.namespace, changed.name)
+    match changed.kind:
+        case "HTTPRoute" | "GRPCRoute" | "PeerAuthentication" | "MeshConfig":
+            return {changed}
+        case "Service":
+            return set(after.routes_of[name] | after.users_of[name] | before.routes_of[name])
+        case "ReferenceGrant":
+            spaces = {name.namespace}
+            return {
+                ref
+                for service, users in after.users_of.items()
+                if service.namespace in spaces
+                for ref in users
+            }
+    return set()
+
+
+def parent_conditions(model: Model, route: Route, parent: Parent, refusal: str) -> list[Condition]:
+    """What is said of a route at one of its parents. `refusal`: why a proxy, or the translation, did not take it."""
+    return [_accepted(model, route, parent), _resolved(model, route), _programmed(refusal)]
+
+
+def policy_conditions(reference: Reference, refusal: str) -> list[Condition]:
+    """What is said of a PeerAuthentication or a MeshConfig."""
+    name = Name(reference.namespace, reference.name)
+    if reference.kind == "MeshConfig" and name != changes.MESH_CONFIG:
+        text = f"only the one in namespace {names.SYSTEM} holds: this one has no effect"
+        return [Condition("Accepted", False, "Invalid", text)]
+    return [Condition("Accepted", True, "Accepted", "it holds"), _programmed(refusal)]
+
+
+def _programmed(refusal: str) -> Condition:
+    if refusal:
+        return Condition(
+            "Programmed", False, "Invalid", f"refused; what was good before stays: {refusal.strip()}"
+        )
+    return Condition("Programmed", True, "Programmed", "no proxy refused it")
+
+
+def _accepted(model: Model, route: Route, parent: Parent) -> Condition:
+    service = model.services.get(parent.name)
+    if service is None:
+        return Condition("Accepted", False, "NoMatchingParent", f"there is no Service {parent.name}")
+    ports = [port for port in service.ports if routes.selects(parent, port)]
+    if not ports:
+        asked = f"port {parent.port}" if parent.port is not None else f"port named {parent.section!r}"
+        return Condition("Accepted", False, "NoMatchingParent", f"Service {parent.name} has no {asked}")
+    if not any(speaks_http(port) for port in ports):
+        said = ", ".join(f"{port.number} is {port.protocol}" for port in ports)
+        return Condition(
+            "Accepted", False, "NoMatchingParent", f"no port of {parent.name} speaks HTTP: {said}"
+        )
+    unknown = sorted({kind for rule in route.rules for kind in routes.unsupported(rule)})
+    if unknown:
+        text = f"filters that this mesh does not have: {', '.join(unknown)}; rules with them answer 500"
+        return Condition("Accepted", False, "UnsupportedValue", text)
+    return Condition("Accepted", True, "Accepted", "attached")
+
+
+def _resolved(model: Model, route: Route) -> Condition:
+    for each in route.backends():
+        if (each.group, each.kind) != ("", "Service"):
+            text = f"{each.kind} {each.name}: only Services can be sent to"
+            return Condition("ResolvedRefs", False, "InvalidKind", text)
+        if not model.may_refer(route, each.name):
+            source = f"a {route.kind} of {route.name.namespace}"
+            text = f"no ReferenceGrant in {each.name.namespace} lets {source} name {each.name}"
+            return Condition("ResolvedRefs", False, "RefNotPermitted", text)
+        service = model.services.get(each.name)
+        if service is None:
+            return Condition("ResolvedRefs", False, "BackendNotFound", f"there is no Service {each.name}")
+        port = service.port(each.port) if each.port is not None else None
+        if port is None:
+            text = (
+                f"Service {each.name} has no port {each.port}"
+                if each.port
+                else f"a port of {each.name} must be named"
+            )
+            return Condition("ResolvedRefs", False, "BackendNotFound", text)
+        if not speaks_http(port):
+            text = f"port {each.port} of {each.name} speaks {port.protocol}, not HTTP"
+            return Condition("ResolvedRefs", False, "UnsupportedProtocol", text)
+    return Condition("ResolvedRefs", True, "ResolvedRefs", "all that it names is there")
+
+
+def written(conditions: list[Condition], generation: int, before: list[Object], now: str) -> list[Object]:
+    """Conditions as they are stored; the time of one whose status is as before stays. `now`: RFC 3339."""
+    times = {(each["type"], each["status"]): each["lastTransitionTime"] for each in before}
+    found = []
+    for each in conditions:
+        status = "True" if each.ok else "False"
+        found.append({
+            "type": each.type,
+            "status": status,
+            "reason": each.reason,
+            "message": each.message[:32768],
+            "observedGeneration": generation,
+            "lastTransitionTime": times.get((each.type, status), now),
+        })  # fmt: skip
+    return found
+
+
+def route_status(model: Model, found: Object, refusal: str, now: str) -> Object | None:
+    """The status of a route as it should be, or None if it is so already. What other controllers say stays."""
+    route = model.routes.get(changes.reference(found))
+    if route is None:
+        return None
+    held = (found.get("status") or {}).get("parents") or []
+    others = [each for each in held if each["controllerName"] != names.CONTROLLER]
+    ours = [each for each in held if each["controllerName"] == names.CONTROLLER]
+    entries = []
+    for parent, raw in zip(route.parents, found["spec"]["parentRefs"], strict=True):
+        if not parent.is_service:
+            continue
+        before: list[Object] = next((each["conditions"] for each in ours if each["parentRef"] == raw), [])
+        conditions = written(parent_conditions(model, route, parent, refusal), route.generation, before, now)
+        entries.append({"parentRef": raw, "controllerName": names.CONTROLLER, "conditions": conditions})
+    return None if entries == ours else {"parents": [*others, *entries]}
+
+
+def policy_status(found: Object, refusal: str, now: str) -> Object | None:
+    """The status of a policy of ours as it should be, or None if it is so already."""
+    before = (found.get("status") or {}).get("conditions") or []
+    said = policy_conditions(changes.reference(found), refusal)
+    conditions = written(said, found["metadata"]["generation"], before, now)
+    return None if conditions == before else {"conditions": conditions}
