@@ -1,4 +1,4 @@
-"""The control plane: what watches tell goes into the model, what changed goes to the proxies, what became of it into status.
+"""What watches tell goes into the model, what changed goes to the proxies, what became of it into status.
 
 One event loop has the model and the proxies' streams. Watches, the HTTPS server and writes to the API server are in
 threads of their own; the model is immutable, so that they may read it.

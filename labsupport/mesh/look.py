@@ -1,0 +1,132 @@
+"""What the control plane says of itself, on its Pod's loopback alone: `labs mesh` asks there with kubectl exec's means.
+
+GET /mesh, /proxies, /config/NAMESPACE/POD: JSON, described at the functions below.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from labsupport.mesh import names
+from labsupport.mesh.api import Name
+from labsupport.mesh.control import Control
+from labsupport.mesh.serve.hub import Proxy
+from labsupport.mesh.serve.messages import decode
+from labsupport.mesh.translate import envoy
+
+KINDS = {
+    envoy.CLUSTER: "clusters",
+    envoy.ENDPOINTS: "endpoints",
+    envoy.LISTENER: "listeners",
+    envoy.ROUTES: "routes",
+    envoy.SECRET: "secrets",
+}
+TIMEOUT = 10.0  # seconds for the event loop to answer
+
+
+def mesh(control: Control) -> dict[str, Any]:
+    """Counts, and what is not served as it should be: {"services", "workloads", "proxies", "routes", "refused"}."""
+    model = control.model
+    refused = {"/".join(reference): why for reference, why in control.refusals().items()}
+    return {
+        "services": len(model.services),
+        "workloads": len(model.workloads),
+        "proxies": len(control.hub.proxies),
+        "routes": len(model.routes),
+        "refused": refused,
+        "failures": {f"{part.kind} {part.of}": why for part, why in control.store.failures.items()},
+    }
+
+
+def proxies(control: Control) -> list[dict[str, Any]]:
+    """Each connected proxy: {"namespace", "pod", "since", "envoy", "synced", "types": {…}, "refusals": […]}.
+
+    Times are seconds since the epoch.
+    """
+    return [_proxy(each) for each in sorted(control.hub.proxies, key=lambda proxy: proxy.name)]
+
+
+def _proxy(proxy: Proxy) -> dict[str, Any]:
+    types = {}
+    for type_url, each in proxy.session.types.items():
+        refused = sorted(each.refused)
+        waits = bool(each.open or each.nonce or each.alone)
+        count = sum(1 for version in each.has.values() if version)
+        types[KINDS[type_url]] = {
+            "has": count,
+            "acknowledged": each.acknowledged,
+            "waits": waits,
+            "refused": refused,
+        }
+    refusals = [
+        {"kind": KINDS[each.type_url], "names": list(each.names), "message": each.message, "at": each.at}
+        for each in proxy.session.refusals
+    ]
+    namespace, pod = proxy.name
+    return {
+        "namespace": namespace,
+        "pod": pod,
+        "since": proxy.since,
+        "envoy": proxy.version,
+        "synced": proxy.session.synced,
+        "types": types,
+        "refusals": refusals,
+    }
+
+
+def config(control: Control, name: Name) -> dict[str, list[Any]] | None:
+    """What a connected proxy is served, by kind, in Envoy's JSON; None if it is not here."""
+    found = next((each for each in control.hub.proxies if each.name == name), None)
+    if found is None:
+        return None
+    session, made = found.session, {}
+    for type_url, kind in KINDS.items():
+        entries = (
+            control.store.find(type_url, session.scopes, each)
+            for each in sorted(control.store.names(type_url, session.scopes))
+        )
+        served = (entry.served for _, entry in filter(None, entries))
+        made[kind] = [decode(each.body) for each in served if each]
+    return made
+
+
+def server(control: Control, loop: asyncio.AbstractEventLoop, port: int = names.LOOK) -> ThreadingHTTPServer:
+    """A server on loopback; `serve_forever` belongs in a thread of its own."""
+
+    def ask(look: Callable[[], Any]) -> Any:
+        async def in_loop() -> Any:
+            return look()
+
+        return asyncio.run_coroutine_threadsafe(in_loop(), loop).result(TIMEOUT)
+
+    class Handler(BaseHTTPRequestHandler):
+        """One connection."""
+
+        def do_GET(self) -> None:
+            """Answer a GET."""
+            match self.path.strip("/").split("/"):
+                case ["mesh"]:
+                    found = ask(lambda: mesh(control))
+                case ["proxies"]:
+                    found = ask(lambda: proxies(control))
+                case ["config", namespace, pod]:
+                    found = ask(lambda: config(control, Name(namespace, pod)))
+                case _:
+                    found = None
+            content = json.dumps(found).encode()
+            self.send_response(200 if found is not None else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name is inherited)
+            """Looks are not logged."""
+
+    made = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    made.daemon_threads = True
+    return made
