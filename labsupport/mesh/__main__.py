@@ -19,7 +19,8 @@ from labsupport.mesh.api import Name, Object
 from labsupport.mesh.control import Control, StatusWriter
 from labsupport.mesh.identity import endpoint, serving, store, trust
 from labsupport.mesh.identity.ca import Authority, Identity, identity_of
-from labsupport.mesh.identity.csr import Keys
+from labsupport.mesh.identity.csr import Issued, Keys
+from labsupport.mesh.identity.tokens import RefusedRequest
 from labsupport.mesh.inject import webhook
 from labsupport.mesh.inject.asked import Settings
 from labsupport.mesh.inject.registration import Registration
@@ -110,7 +111,7 @@ class ControlPlane:
             lambda: self.authority,
             keys=Keys(),
             ttl=lifetime,
-            told=lambda outcome: log.info("%s", outcome),
+            told=certified,
         )
         return {endpoint.ROUTE: certificates, ("POST", "/inject"): inject, ("GET", "/readyz"): ready}
 
@@ -152,6 +153,19 @@ class ControlPlane:
 
     def _thread(self, target: Callable[..., None], *arguments: Any, name: str) -> None:
         threading.Thread(target=target, args=arguments, name=name, daemon=True).start()
+
+
+def certified(outcome: Issued | RefusedRequest) -> None:
+    """One line in the log for a certificate, or for a refusal."""
+    if isinstance(outcome, Issued):
+        log.info(
+            "certificate: %s for Pod %s until %s",
+            outcome.identity.uri,
+            outcome.identity.pod,
+            outcome.not_after,
+        )
+    else:
+        log.warning("no certificate: %s %s", outcome.status, outcome.text)
 
 
 def caller(context: Any) -> Name:

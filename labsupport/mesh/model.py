@@ -77,6 +77,7 @@ class Model:
     users_of: Index = Index()  # Service -> routes that send to it
     grants_of: Index = Index()  # namespace -> grants
     authentications_of: Index = Index()  # namespace -> PeerAuthentications
+    explicit: Index = Index()  # namespace -> Pods with a proxy that are not captured
 
     # Each returns the model with the object as it is now; None means that it is gone.
 
@@ -104,7 +105,10 @@ class Model:
 
     def with_workload(self, name: Name, now: Workload | None) -> Model:
         """With a Pod that has a proxy."""
-        return replace(self, workloads=_with(self.workloads, name, now))
+        before = self.workloads.get(name)
+        spaces = [[name.namespace] if each and each.capture == "env" else [] for each in (before, now)]
+        explicit = self.explicit.moved(name, *spaces)
+        return replace(self, workloads=_with(self.workloads, name, now), explicit=explicit)
 
     def with_route(self, reference: Reference, now: Route | None) -> Model:
         """With a route."""

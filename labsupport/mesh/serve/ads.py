@@ -44,7 +44,9 @@ class DiscoveryService(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):  # type
             text = f"the certificate was issued for the Pod {pod}, the request asks for {first.node.id or 'none'}"
             log.warning("refused: %s", text)
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, text)
-        proxy = self._hub.join(pod)
+        metadata = first.node.metadata  # a protobuf Struct, of strings where our own helper made it
+        capture = metadata["capture"] if "capture" in metadata else "redirect"  # noqa: SIM401 (a Struct has no get)
+        proxy = self._hub.join(pod, capture)
         version = first.node.user_agent_build_version.version
         proxy.version = f"{version.major_number}.{version.minor_number}.{version.patch}"
         sending = asyncio.create_task(_send(proxy, context))

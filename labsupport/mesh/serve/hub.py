@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from labsupport.mesh.api import Name
 from labsupport.mesh.serve.session import Request, Session
 from labsupport.mesh.serve.store import Store
-from labsupport.mesh.translate.resource import EVERYONE, Key, of_namespace, of_workload
+from labsupport.mesh.translate.resource import Key, of_workload, scopes
 
 
 @dataclass(eq=False)
@@ -45,12 +45,11 @@ class Hub:
         """The Pods whose proxies are here."""
         return {proxy.name for proxy in self.proxies}
 
-    def join(self, name: Name) -> Proxy:
+    def join(self, name: Name, capture: str = "redirect") -> Proxy:
         """A proxy has come; a Pod's new one may come before its old one's connection is seen to end."""
-        scopes = (EVERYONE, of_namespace(name.namespace), of_workload(name))
-        proxy = Proxy(name, Session(self.store, scopes))
+        proxy = Proxy(name, Session(self.store, scopes(name, capture)))
         self.proxies.add(proxy)
-        for scope in scopes:
+        for scope in proxy.session.scopes:
             self._by_scope[scope].add(proxy)
         if sum(each.name == name for each in self._by_scope[of_workload(name)]) == 1:
             self._met(name)

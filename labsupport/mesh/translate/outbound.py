@@ -10,7 +10,7 @@ from labsupport.mesh import names
 from labsupport.mesh.model import Model
 from labsupport.mesh.translate import envoy, tls
 from labsupport.mesh.translate.envoy import Json
-from labsupport.mesh.translate.resource import EVERYONE, Key, Resource
+from labsupport.mesh.translate.resource import CAPTURED, EVERYONE, Key, Resource
 
 OUTBOUND, PEERS, PASSTHROUGH = "outbound", "peers", "passthrough"
 NOWHERE = "nowhere"  # a cluster that is never defined: connections to it are closed
@@ -27,7 +27,7 @@ def translate(model: Model) -> list[Resource]:
         _original(PEERS) | {"transport_socket": tls.upstream((), [names.ALPN_TCP, names.ALPN_MESH])},
     ]
     found = [Resource(Key(envoy.CLUSTER, EVERYONE, each["name"]), each) for each in clusters]
-    return [*found, Resource(Key(envoy.LISTENER, EVERYONE, OUTBOUND), listener(model))]
+    return [*found, Resource(Key(envoy.LISTENER, CAPTURED, OUTBOUND), listener(model))]
 
 
 def listener(model: Model) -> Json:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from labsupport.mesh import names
 from labsupport.mesh.api import Name, Reference
 from labsupport.mesh.model import Model, parents
-from labsupport.mesh.translate import envoy, inbound, outbound, routes, services, tls
+from labsupport.mesh.translate import envoy, explicit, inbound, outbound, routes, services, tls
 from labsupport.mesh.translate.resource import EVERYONE, Key, Resource
 
 
@@ -23,6 +23,7 @@ class Part(NamedTuple):
 
 
 SERVICE, ROUTES, WORKLOAD, OUTBOUND, TRUST = "service", "routes", "workload", "outbound", "trust"
+EXPLICIT = "explicit"
 
 
 def translate(model: Model, part: Part) -> list[Resource]:
@@ -36,6 +37,8 @@ def translate(model: Model, part: Part) -> list[Resource]:
             return inbound.translate(model, part.of)
         case "outbound":
             return [*outbound.translate(model), *inbound.clusters()]
+        case "explicit":
+            return explicit.translate(model, part.of.namespace)
         case "trust":
             return (
                 [Resource(Key(envoy.SECRET, EVERYONE, names.TRUST), tls.trust(model.roots))]
@@ -50,7 +53,7 @@ def everything(model: Model, connected: Set[Name]) -> set[Part]:
     found = {Part(OUTBOUND), Part(TRUST), *(Part(WORKLOAD, name) for name in connected)}
     for name in model.services:
         found |= {Part(SERVICE, name), Part(ROUTES, name)}
-    return found
+    return found | _explicit(model)
 
 
 def affected(before: Model, after: Model, changed: Reference, connected: Set[Name]) -> set[Part]:
@@ -88,7 +91,14 @@ def affected(before: Model, after: Model, changed: Reference, connected: Set[Nam
             found = {Part(WORKLOAD, each) for each in connected}
         case "Secret":
             found = {Part(TRUST)}
+    if any(part.kind == ROUTES for part in found) or changed.kind == "Pod":
+        found |= _explicit(before) | _explicit(after)
     return {part for part in found if part.kind != WORKLOAD or part.of in connected}
+
+
+def _explicit(model: Model) -> set[Part]:
+    """The namespaces with Pods that are not captured; their routes are one resource, so any route concerns them."""
+    return {Part(EXPLICIT, Name(namespace, "")) for namespace in model.explicit}
 
 
 def _behind(model: Model, service: Name) -> set[Name]:

@@ -9,6 +9,7 @@ from labsupport.mesh.api import Name, Reference
 from labsupport.mesh.translate.envoy import Json
 
 EVERYONE = ""
+CAPTURED = "captured"  # the proxies that connections are redirected to
 
 
 def of_namespace(namespace: str) -> str:
@@ -16,9 +17,20 @@ def of_namespace(namespace: str) -> str:
     return f"namespace/{namespace}"
 
 
+def of_explicit(namespace: str) -> str:
+    """The scope of the proxies of a namespace that applications must call themselves."""
+    return f"explicit/{namespace}"
+
+
 def of_workload(name: Name) -> str:
     """The scope of one proxy."""
     return f"workload/{name}"
+
+
+def scopes(name: Name, capture: str) -> tuple[str, ...]:
+    """The scopes of the proxy of a Pod, the narrowest last."""
+    how = CAPTURED if capture == "redirect" else of_explicit(name.namespace)
+    return (EVERYONE, how, of_namespace(name.namespace), of_workload(name))
 
 
 class Key(NamedTuple):

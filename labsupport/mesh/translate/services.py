@@ -11,7 +11,7 @@ from labsupport.mesh.api import Name, Port, Reference, Service
 from labsupport.mesh.model import Model
 from labsupport.mesh.translate import envoy, tls
 from labsupport.mesh.translate.envoy import Json
-from labsupport.mesh.translate.resource import EVERYONE, Key, Resource
+from labsupport.mesh.translate.resource import CAPTURED, EVERYONE, Key, Resource
 
 MESH = "mesh"  # in an endpoint's metadata: its proxy answers mTLS
 CONNECT_TIMEOUT = "5s"
@@ -32,7 +32,7 @@ def translate(model: Model, name: Name) -> list[Resource]:
     found = []
     for port in service.ports:
         for listener in listeners(service, port):
-            found.append(Resource(Key(envoy.LISTENER, EVERYONE, listener["name"]), listener, source))
+            found.append(Resource(Key(envoy.LISTENER, CAPTURED, listener["name"]), listener, source))
         for cluster in clusters(model, service, port):
             found.append(Resource(Key(envoy.CLUSTER, EVERYONE, cluster["name"]), cluster, source))
         assignment = endpoints(model, service, port)
