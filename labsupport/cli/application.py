@@ -32,6 +32,7 @@ COMMANDS = {
     "build": ("authoring", "Generate the notebooks from their sources."),
     "new": ("authoring", "Begin a lab: an outline that builds."),
     "content": ("authoring", "Prove the exercises of a lab on the cluster."),
+    "mesh": ("mesh", "Install, upgrade, look at and remove the mesh."),
     "conformance": ("conformance", "Run suites that others wrote against the cluster."),
     "bench": ("bench", "Measure the cluster and the course."),
 }
