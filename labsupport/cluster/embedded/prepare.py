@@ -358,5 +358,5 @@ def _copy_package(target: Path) -> None:
     # this Python is another version than the course root's, the compiled files are not used.
     compileall.compile_dir(target / PACKAGE.name / "cluster/embedded", quiet=2, workers=1)
     for path in (target, *target.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
     stamp.write_text(digest.hexdigest())
