@@ -8,13 +8,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from labsupport.cluster import courseroot, directory, versions
+from labsupport.cluster import courseroot, directory, gatewayapi, versions
 from labsupport.cluster.cachedir import locked, remove_tree, size_of
 from labsupport.cluster.embedded import idmap
 from labsupport.errors import LabsError
 
 LOCKS = (
     "bin/lock",
+    f"{gatewayapi.NAME}/lock",
     "course-root/lock",
     "kind/node.lock",
     "kind/course.lock",
@@ -67,6 +68,8 @@ def _known(cache: Path) -> Iterator[tuple[Path, str, bool]]:
     for path in sorted((cache / "course-root").glob("[!.]*")):
         what = "test root of labs conformance" if path.name.startswith("tests-") else "course root"
         yield path, what, path in roots
+    for path in sorted((cache / gatewayapi.NAME).glob("[!.]*/")):
+        yield path, "definitions of the Gateway API", path == gatewayapi.place(cache)
     for kind, what in (("node", "kind node image"), ("course", "course images for kind")):
         made = sorted((cache / "kind").glob(f"{kind}-*/"), key=lambda path: path.stat().st_mtime)
         for path in made:

@@ -87,6 +87,21 @@ class ProgramEntry(_Strict):
     unofficial_pattern: Pattern | None = None
 
 
+class DefinitionsEntry(_Strict):
+    """Objects of others that are applied to clusters.
+
+    `release`: a YAML file of them, a template. Else `files`, a directory of the Go module `package`, whose version and
+    digest go.mod and go.sum of `module` name, a directory of clusters/. `sha256`: of the objects in one form
+    (labsupport/cluster/gatewayapi.py).
+    """
+
+    release: Address
+    module: str
+    package: str
+    files: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class GoSettings(_Strict):
     """Building from Go modules: the least version of Go, disk in GB and minutes on 2 cores that a cold build takes."""
 
@@ -103,6 +118,7 @@ class Versions(_Strict):
     components: dict[str, Component]
     wheels: dict[str, Wheel]
     programs: dict[str, ProgramEntry]
+    definitions: dict[str, DefinitionsEntry]
     images: dict[str, Reference]
     go: GoSettings
 
@@ -116,6 +132,7 @@ class Versions(_Strict):
                 raise ValueError(f"components.{name}: release and checksum belong together")
         needed = {f"components.{name}": each.version_of or name for name, each in self.components.items()}
         needed |= {f"wheels.{name}": name for name in self.wheels}
+        needed |= {f"definitions.{name}": name for name in self.definitions}
         for where, name in needed.items():
             if name not in self.versions:
                 raise ValueError(f"{where}: no version of it in [versions]")
@@ -132,6 +149,18 @@ class WheelSource:
     licences: Path
     purl: str
     remark: str
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """Objects of others: see `DefinitionsEntry`; template filled in."""
+
+    version: str
+    release: str
+    module: Path
+    package: str
+    files: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -229,6 +258,20 @@ def program(name: str, versions: Versions | None = None) -> Program:
         tags=component.tags,
         test=component.test,
         cold_minutes=component.cold_minutes,
+    )
+
+
+def definitions(name: str, versions: Versions | None = None) -> Definitions:
+    """What is known of the definitions `name`. KeyError where the file has none of that name."""
+    known = versions or load()
+    entry = known.definitions[name]
+    return Definitions(
+        version=known.versions[name],
+        release=entry.release.format(version=known.versions[name]),
+        module=CLUSTERS / entry.module,
+        package=entry.package,
+        files=entry.files,
+        sha256=entry.sha256,
     )
 
 

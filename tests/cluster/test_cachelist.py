@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from labsupport.cluster import cachelist, courseroot, directory, versions
+from labsupport.cluster import cachelist, courseroot, directory, gatewayapi, versions
 from labsupport.cluster.embedded import idmap
 
 
@@ -48,6 +48,15 @@ def test_what_is_not_needed_goes_and_the_rest_stays(cache: Path) -> None:
     assert "course-root/ofacluster" in left
     assert len(left) == 4
     assert cachelist.prune(cache) == []
+
+
+def test_definitions_of_another_version_go(cache: Path) -> None:
+    for place in (gatewayapi.place(cache), cache / "gateway-api/0.1.0-0123"):
+        place.mkdir(parents=True)
+        (place / "definitions.json").write_text("[]")
+    said = {item.path: (item.what, item.needed) for item in cachelist.contents(cache)}
+    assert said[gatewayapi.place(cache)] == ("definitions of the Gateway API", True)
+    assert cache / "gateway-api/0.1.0-0123" in {item.path for item in cachelist.prune(cache)}
 
 
 def test_what_only_a_suite_needs_is_named_and_goes(cache: Path) -> None:

@@ -62,16 +62,16 @@ def session(environ: Mapping[str, str] | None = None) -> requests.Session:
     return made
 
 
-def text(client: requests.Session, url: str, limits: Limits = Limits()) -> str:
-    """A small text file, such as a list of checksums. FetchError or Unreachable."""
+def text(client: requests.Session, url: str, limits: Limits = Limits(), *, largest: int = TEXT_LIMIT) -> str:
+    """A text file of at most `largest` bytes, such as a list of checksums. FetchError or Unreachable."""
     with _open(client, url, {}, limits) as response:
         _refuse_errors(response)
         body = b""
         try:
             for chunk in response.iter_content(65536):
                 body += chunk
-                if len(body) > TEXT_LIMIT:
-                    raise FetchError(f"{url}: larger than a list of checksums can be")
+                if len(body) > largest:
+                    raise FetchError(f"{url}: larger than {largest >> 10} kB, which it should not be")
         except requests.RequestException as error:
             raise FetchError(f"{url}: {_cause(error)}") from None
     return body.decode(errors="replace")

@@ -17,8 +17,8 @@ __all__ = ["Installed", "Made", "Part", "collect", "install", "make"]
 
 def collect(cache_dir: Path, backends: Iterable[str]) -> list[Part]:
     """The parts that the back ends need, each thing found, fetched or built first if the cache does not have it."""
-    from labsupport.cluster import binaries, courseroot
-    from labsupport.cluster.bundle import embedded, needs
+    from labsupport.cluster import binaries, courseroot, gatewayapi
+    from labsupport.cluster.bundle import definitions, embedded, needs
     from labsupport.cluster.embedded import idmap
 
     chosen = tuple(backends)
@@ -27,6 +27,7 @@ def collect(cache_dir: Path, backends: Iterable[str]) -> list[Part]:
     root = courseroot.ensure(cache_dir, owner_base=idmap.for_this_user().owner_base)
     parts = [embedded.program_part(programs[name], cache_dir, users[name]) for name in users]
     parts.append(embedded.course_root_part(root, chosen))
+    parts.append(definitions.definitions_part(gatewayapi.held(cache_dir), cache_dir, chosen))
     if "kind" in chosen:
         from labsupport.cluster.bundle import kind
 

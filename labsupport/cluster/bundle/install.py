@@ -18,7 +18,7 @@ from typing import IO
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from labsupport.cluster import courseroot, versions
+from labsupport.cluster import courseroot, gatewayapi, versions
 from labsupport.cluster.binaries import Origin, store
 from labsupport.cluster.bundle import archive, manifest, needs
 from labsupport.cluster.bundle.making import sha256_of
@@ -63,6 +63,12 @@ class RootContent(_Content):
     python: str = Field(pattern=r"^/usr/bin/python3\.\d+$")
     packages: dict[str, str]
     deviations: list[str]
+
+
+class DefinitionsContent(_Content):
+    """What the list says of the Gateway API's definitions."""
+
+    sha256: manifest.Sha256
 
 
 class ImageContent(_Content):
@@ -146,11 +152,15 @@ def _damaged(what: str) -> LabsError:
     return LabsError(f"{what}.", fix=AGAIN, anchor=manifest.ANCHOR)
 
 
-def _read_content(part: PartEntry) -> ProgramContent | RootContent | ImageContent:
-    kinds: dict[str, type[ProgramContent] | type[RootContent] | type[ImageContent]] = {
+Content = ProgramContent | RootContent | ImageContent | DefinitionsContent
+
+
+def _read_content(part: PartEntry) -> Content:
+    kinds: dict[str, type[Content]] = {
         "program": ProgramContent,
         "course-root": RootContent,
         "image": ImageContent,
+        "definitions": DefinitionsContent,
     }
     try:
         return kinds[part.kind].model_validate(part.content)
@@ -162,6 +172,8 @@ def _is_cached(part: PartEntry, cache_dir: Path, owner_base: int | None) -> bool
     content = _read_content(part)
     if isinstance(content, ProgramContent):
         return store.find(cache_dir, part.name, part.version)[0] is not None
+    if isinstance(content, DefinitionsContent):
+        return gatewayapi.in_cache(cache_dir) is not None
     if isinstance(content, RootContent):
         return (_root_directory(cache_dir, owner_base) / "manifest.json").exists()
     return (cache_dir / "kind" / content.place / "manifest.json").exists()
@@ -244,8 +256,17 @@ def _install_image(part: PartEntry, file: IO[bytes], cache_dir: Path, owner_base
         raise
 
 
+def _install_definitions(part: PartEntry, file: IO[bytes], cache_dir: Path, owner_base: int | None) -> None:
+    parent = private_directory(cache_dir / gatewayapi.NAME)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".new-") as scratch:
+        target = Path(scratch, gatewayapi.FILE)
+        archive.unpack_one(file, gatewayapi.FILE, target, limit=part.unpacked)
+        gatewayapi.keep(cache_dir, target.read_bytes(), ORIGIN)
+
+
 INSTALLERS: dict[str, Callable[[PartEntry, IO[bytes], Path, int | None], None]] = {
     "program": _install_program,
     "course-root": _install_root,
     "image": _install_image,
+    "definitions": _install_definitions,
 }

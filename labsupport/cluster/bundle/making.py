@@ -27,6 +27,7 @@ PURPOSES = {
     "course-root": "OPERATING-SYSTEM",
     "image": "CONTAINER",
     "wheels": "ARCHIVE",
+    "definitions": "FILE",
 }
 UNOFFICIAL = (
     "Unofficial build: made for this course from packages of public registries; no release of the projects whose "

@@ -37,7 +37,7 @@ class PartEntry(_Strict):
     """One part: its archive, its SBOM and its licence texts, and what is known of it. `unpacked` is in bytes."""
 
     name: FileName
-    kind: Literal["program", "course-root", "image", "wheels"]
+    kind: Literal["program", "course-root", "image", "wheels", "definitions"]
     version: str
     origin: str
     unofficial: bool

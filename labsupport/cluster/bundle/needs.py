@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from labsupport.cluster import courseroot, versions
+from labsupport.cluster import courseroot, gatewayapi, versions
 from labsupport.cluster.binaries import Binary
 from labsupport.cluster.bundle.manifest import ANCHOR, Manifest, PartEntry
 from labsupport.cluster.embedded import prepare
@@ -41,7 +41,7 @@ def all_programs(backends: Iterable[str]) -> dict[str, tuple[str, ...]]:
 def required(listing: Manifest, backend: str, directory: Path) -> list[PartEntry]:
     """The parts of a bundle that `backend` needs. LabsError names what is missing or of another version."""
     there = {part.name: part for part in listing.parts}
-    names = [*programs(backend), COURSE_ROOT, *(IMAGES if backend == "kind" else ())]
+    names = [*programs(backend), COURSE_ROOT, gatewayapi.NAME, *(IMAGES if backend == "kind" else ())]
     missing = [name for name in names if name not in there or backend not in there[name].backends]
     if missing:
         raise LabsError(
@@ -54,6 +54,9 @@ def required(listing: Manifest, backend: str, directory: Path) -> list[PartEntry
         expected = versions.program(name).version
         if there[name].version != expected:
             other.append(f"{name} {there[name].version} (needed is {expected})")
+    definitions = versions.definitions(gatewayapi.NAME)
+    if there[gatewayapi.NAME].content.get("sha256") != definitions.sha256:
+        other.append(f"{gatewayapi.NAME} {there[gatewayapi.NAME].version} (needed is {definitions.version})")
     content = there[COURSE_ROOT].content
     release, architecture = str(content.get("release")), str(content.get("architecture"))
     here = courseroot.digest(courseroot.load(target=(release, architecture)), None)

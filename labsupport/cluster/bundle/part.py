@@ -13,7 +13,7 @@ from typing import Any, Literal
 from labsupport.cluster.licences import Package
 from labsupport.console import Phase
 
-Kind = Literal["program", "course-root", "image", "wheels"]
+Kind = Literal["program", "course-root", "image", "wheels", "definitions"]
 
 
 @dataclass(frozen=True)

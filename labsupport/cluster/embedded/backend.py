@@ -149,13 +149,14 @@ class EmbeddedCluster:
         return () if held is None else (held.launcher,)
 
     def _start(self, known: dict[str, object], count: int) -> None:
-        from labsupport.cluster import binaries, courseroot
+        from labsupport.cluster import binaries, courseroot, gatewayapi
         from labsupport.cluster.images import compiled_catalogue
 
         id_map = self._choose_map()
         cache = paths.cache()
         with self._phase("Programs"):
             programs = binaries.ensure([*prepare.PROGRAMS, "kubectl"], cache_dir=cache)
+            gatewayapi.prepare(cache)
         with self._phase("Course root"):
             root = courseroot.ensure(cache, owner_base=id_map.owner_base)
         with self._phase("Node files"):

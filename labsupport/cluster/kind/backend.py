@@ -174,10 +174,11 @@ class KindCluster:
         return tuple(node.name for node in self._all(engine) if not self._is_mine(node))
 
     def _create(self, engine: docker.Engine) -> None:
-        from labsupport.cluster import binaries
+        from labsupport.cluster import binaries, gatewayapi
 
         with self._phase("Programs"):
             programs = binaries.ensure(["kind", "kubectl"], cache_dir=paths.cache())
+            gatewayapi.prepare(paths.cache())
         with self._phase("Node image"):
             image = self._node_image(engine)
         self._directory.make()

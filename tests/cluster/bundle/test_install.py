@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from labsupport.cluster import courseroot, versions
+from labsupport.cluster import courseroot, gatewayapi, versions
 from labsupport.cluster.binaries import store
 from labsupport.cluster.bundle import archive, install, manifest, needs
 from labsupport.cluster.bundle.manifest import Manifest
@@ -18,6 +19,8 @@ from labsupport.console import Phase
 from labsupport.errors import LabsError
 
 from .samples import Maker, program
+
+OBJECTS = b'[{"kind":"Route"}]'
 
 
 def course_root(tmp_path: Path) -> Part:
@@ -46,9 +49,32 @@ def course_root(tmp_path: Path) -> Part:
     )
 
 
+def definitions(content: bytes = OBJECTS) -> Part:
+    def write(target: Path, progress: Phase) -> None:
+        archive.write_files(target, {gatewayapi.FILE: content})
+
+    wanted = versions.definitions(gatewayapi.NAME)
+    return replace(
+        program(gatewayapi.NAME, wanted.version),
+        kind="definitions",
+        make=write,
+        size=len(OBJECTS),
+        content={"sha256": wanted.sha256},
+    )
+
+
+@pytest.fixture(autouse=True)
+def pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small definitions in place of the real ones."""
+    digest = hashlib.sha256(OBJECTS).hexdigest()
+    named = replace(versions.definitions(gatewayapi.NAME), sha256=digest)
+    monkeypatch.setattr(versions, "definitions", lambda name: named)
+
+
 def all_parts(tmp_path: Path) -> list[Part]:
     names = needs.programs("embedded")
-    return [*(program(name, versions.program(name).version) for name in names), course_root(tmp_path)]
+    programs = [program(name, versions.program(name).version) for name in names]
+    return [*programs, course_root(tmp_path), definitions()]
 
 
 @pytest.fixture
@@ -83,7 +109,7 @@ def is_empty(cache: Path) -> bool:
 
 def test_programs_and_course_root_are_as_if_fetched(bundle: Path, cache: Path) -> None:
     digest = manifest.read(bundle)[1]
-    assert set(use(bundle, cache, digest)) == {*needs.programs("embedded"), "course-root"}
+    assert set(use(bundle, cache, digest)) == {*needs.programs("embedded"), "course-root", "gateway-api"}
     for name in needs.programs("embedded"):
         found, _ = store.find(cache, name, versions.program(name).version)
         assert found is not None
@@ -92,6 +118,8 @@ def test_programs_and_course_root_are_as_if_fetched(bundle: Path, cache: Path) -
     root = courseroot.ensure(cache, owner_base=None)
     assert (root.path / "usr/bin/python3.11").read_text() == "python"
     assert root.packages == {"base-files": "1"}
+    assert gatewayapi.ensure(cache) == [{"kind": "Route"}]
+    assert gatewayapi.held(cache).origin == "bundle"
     assert use(bundle, cache, digest) == ()  # nothing is done twice
 
 
