@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from labsupport.mesh import names
@@ -55,11 +55,12 @@ def name_of(found: Object) -> Name:
 
 @dataclass(frozen=True)
 class Port:
-    """A port of a Service. `name` joins it with the ports of EndpointSlices."""
+    """A port of a Service. `name` joins it with the ports of EndpointSlices, `target` with those of Pods."""
 
     name: str
     number: int
     protocol: str
+    target: int | str  # a number, or the name of a container's port
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,15 @@ class Service:
     name: Name
     addresses: tuple[str, ...]  # IPv4 cluster addresses; none where it is headless
     ports: tuple[Port, ...]
+    selector: Mapping[str, str] = field(default_factory=dict)
+
+    def selects(self, workload: Workload) -> bool:
+        """Whether a Pod is one of this Service's."""
+        return (
+            bool(self.selector)
+            and self.name.namespace == workload.name.namespace
+            and self.selector.items() <= workload.labels.items()
+        )
 
     def port(self, number: int) -> Port | None:
         """The port of this number."""
@@ -90,12 +100,12 @@ def service(found: Object) -> Service:
     spec = found["spec"]
     addresses = spec.get("clusterIPs") or [spec.get("clusterIP", "")]
     ports = [
-        Port(port.get("name", ""), port["port"], protocol(port))
+        Port(port.get("name", ""), port["port"], protocol(port), port.get("targetPort") or port["port"])
         for port in spec.get("ports") or ()
         if port.get("protocol", "TCP") == "TCP"
     ]
     own = tuple(address for address in addresses if "." in address)
-    return Service(name_of(found), own, tuple(ports))
+    return Service(name_of(found), own, tuple(ports), spec.get("selector") or {})
 
 
 @dataclass(frozen=True)
@@ -149,10 +159,12 @@ class Workload:
     """A Pod with a proxy beside it."""
 
     name: Name
-    address: str
+    address: str  # "" as long as it has none
     service_account: str
     capture: str  # one of names.CAPTURES
     uncaptured: frozenset[int]  # ports that its annotation keeps from the proxy
+    labels: Mapping[str, str] = field(default_factory=dict)
+    named_ports: Mapping[str, int] = field(default_factory=dict)  # its containers'
 
     @property
     def identity(self) -> str:
@@ -165,7 +177,7 @@ class Workload:
 
 
 def workload(found: Object) -> Workload | None:
-    """A Pod's record; None without a proxy, before it has an address, and when it has ended."""
+    """A Pod's record; None without a proxy, and when it has ended."""
     metadata, spec, status = found["metadata"], found["spec"], found.get("status") or {}
     capture = (metadata.get("labels") or {}).get(names.PROXY)
     proxied = any(each["name"] == names.PROXY_CONTAINER for each in spec.get("initContainers") or ())
@@ -179,7 +191,17 @@ def workload(found: Object) -> Workload | None:
     said = (metadata.get("annotations") or {}).get(names.EXCLUDE_INBOUND, "")
     uncaptured = frozenset(int(each) for each in said.split(",") if each.strip().isdecimal())
     account = spec.get("serviceAccountName") or "default"
-    return Workload(name_of(found), status["podIP"], account, capture, uncaptured)
+    containers = [*spec["containers"], *(spec.get("initContainers") or ())]
+    ports = (port for each in containers for port in each.get("ports") or () if port.get("name"))
+    return Workload(
+        name_of(found),
+        status.get("podIP", ""),
+        account,
+        capture,
+        uncaptured,
+        metadata["labels"],
+        {port["name"]: port["containerPort"] for port in ports},
+    )
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ class Model:
     settings: Settings = field(default_factory=Settings)
     roots: str = ""  # PEM: what peers' certificates are checked against
 
+    services_in: Index = Index()  # namespace -> Services
     slices_of: Index = Index()  # Service -> slices
     services_of: Index = Index()  # Pod -> Services that it is behind
     routes_of: Index = Index()  # Service -> routes that have it as a parent
@@ -83,7 +84,9 @@ class Model:
 
     def with_service(self, name: Name, now: Service | None) -> Model:
         """With a Service."""
-        return replace(self, services=_with(self.services, name, now))
+        place = [name.namespace]
+        index = self.services_in.moved(name, place if name in self.services else [], place if now else [])
+        return replace(self, services=_with(self.services, name, now), services_in=index)
 
     def with_slice(self, name: Name, now: Slice | None) -> Model:
         """With an EndpointSlice."""
@@ -157,20 +160,21 @@ class Model:
                 found[endpoint.address, number or 0] = endpoint, number or 0, workload
         return list(found.values())
 
-    def ports_of(self, workload: Name) -> dict[int, str]:
+    def ports_of(self, workload: Workload) -> dict[int, str]:
         """The ports of a Pod that Services lead to, and their protocols.
 
-        Where two Services say different things of one port, nothing is declared: the proxy looks for itself.
+        By the Services' selectors, not by EndpointSlices: so it is known before the Pod is ready. Where two Services
+        say different things of one port, nothing is declared, and the proxy looks for itself.
         """
         found: dict[int, str] = {}
-        for name in sorted(self.services_of[workload]):
-            service = self.services.get(name)
-            for part in (self.slices[each] for each in self.slices_of[name]):
-                for port in service.ports if service else ():
-                    number = part.ports.get(port.name)
-                    if number and any(endpoint.pod == workload for endpoint in part.endpoints):
-                        said = found.setdefault(number, port.protocol)
-                        found[number] = said if said == port.protocol else api.AUTO
+        for name in sorted(self.services_in[workload.name.namespace]):
+            service = self.services[name]
+            for port in service.ports if service.selects(workload) else ():
+                named = isinstance(port.target, str)
+                number = workload.named_ports.get(str(port.target)) if named else int(port.target)
+                if number:
+                    said = found.setdefault(number, port.protocol)
+                    found[number] = said if said == port.protocol else api.AUTO
         return found
 
     def authentication(self, namespace: str) -> PeerAuthentication | None:

@@ -12,10 +12,13 @@ from labsupport.mesh.model import Model
 Object = dict[str, Any]
 
 
-def service(name: str, *ports: Object, namespace: str = "shop", address: str = "10.96.0.1") -> Object:
+def service(
+    name: str, *ports: Object, namespace: str = "shop", address: str = "10.96.0.1", app: str = ""
+) -> Object:
     """A Service; without ports one of HTTP, 80 to 8080."""
-    ports = ports or ({"name": "http", "port": 80},)
+    ports = ports or ({"name": "http", "port": 80, "targetPort": 8080},)
     spec = {"clusterIP": address, "clusterIPs": [address], "ports": list(ports)}
+    spec["selector"] = {"app": app or name}
     return {"kind": "Service", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
 
 
@@ -53,7 +56,10 @@ def pod(
     metadata: Object = {"name": name, "namespace": namespace}
     spec: Object = {"serviceAccountName": account, "containers": [{"name": "app"}]}
     if mesh:
-        metadata |= {"labels": {names.PROXY: "redirect"}, "annotations": annotations}
+        metadata |= {
+            "labels": {names.PROXY: "redirect", "app": name.rpartition("-")[0]},
+            "annotations": annotations,
+        }
         spec["initContainers"] = [{"name": names.PROXY_CONTAINER}]
     return {
         "kind": "Pod",

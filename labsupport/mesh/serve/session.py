@@ -167,7 +167,11 @@ class Session:
                 subscription.has[name] = ""
                 subscription.refused.pop(name, None)
         subscription.open = (subscription.open - names) | later
-        if not response.resources and not response.removed_resources:
+        nothing = not response.resources and not response.removed_resources
+        # Who asks for all that there is waits for the answer even if there is nothing.
+        if nothing and not (
+            subscription.wildcard and not subscription.acknowledged and type_url in self._begun
+        ):
             return None
         response.nonce = subscription.nonce = str(next(self._nonces))
         return response

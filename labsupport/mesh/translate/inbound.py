@@ -7,7 +7,7 @@ Everything else is plain, or TLS of the application's own; in mode STRICT no fil
 from __future__ import annotations
 
 from labsupport.mesh import api, names
-from labsupport.mesh.api import Name, Reference
+from labsupport.mesh.api import Name, Reference, Workload
 from labsupport.mesh.model import Model
 from labsupport.mesh.translate import envoy, tls
 from labsupport.mesh.translate.envoy import Json
@@ -26,7 +26,7 @@ def translate(model: Model, name: Name) -> list[Resource]:
         return []
     held = model.authentication(name.namespace)
     sources = (Reference("Pod", *name), *([held.reference] if held else []))
-    return [Resource(Key(envoy.LISTENER, of_workload(name), INBOUND), listener(model, name), sources)]
+    return [Resource(Key(envoy.LISTENER, of_workload(name), INBOUND), listener(model, workload), sources)]
 
 
 def clusters() -> list[Resource]:
@@ -35,9 +35,9 @@ def clusters() -> list[Resource]:
     return [Resource(Key(envoy.CLUSTER, EVERYONE, each["name"]), each) for each in found]
 
 
-def listener(model: Model, name: Name) -> Json:
+def listener(model: Model, workload: Workload) -> Json:
     """The listener on the port that the capture rules redirect to."""
-    declared = model.ports_of(name)
+    name, declared = workload.name, model.ports_of(workload)
     held = model.authentication(name.namespace)
     ports = {**dict.fromkeys(held.ports if held else (), api.AUTO), **declared}
     chains = [_chain("nowhere", [envoy.tcp("nowhere", NOWHERE)], {"destination_port": names.INBOUND})]

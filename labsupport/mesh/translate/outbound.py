@@ -55,7 +55,7 @@ def _by_address(model: Model) -> Json:
     plain: dict[frozenset[int], list[str]] = {}
     for name in sorted(model.workloads):
         workload = model.workloads[name]
-        if workload.capture == "redirect":
+        if workload.capture == "redirect" and workload.address:
             plain.setdefault(workload.uncaptured, []).append(workload.address)
     if not plain:
         return _always(_chain(PASSTHROUGH))

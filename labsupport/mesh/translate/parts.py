@@ -67,12 +67,17 @@ def affected(before: Model, after: Model, changed: Reference, connected: Set[Nam
         case "Service":
             found = {Part(SERVICE, name), Part(ROUTES, name)}
             found |= _routes_to(after, name)
-            found |= _workloads(_behind(before, name) | _behind(after, name))
+            found |= {
+                Part(WORKLOAD, pod)
+                for model in (before, after)
+                if (service := model.services.get(name))
+                for pod in connected
+                if (workload := model.workloads.get(pod)) and service.selects(workload)
+            }
         case "EndpointSlice":
             for model in (before, after):
                 if part := model.slices.get(name):
                     found.add(Part(SERVICE, part.service))
-                    found |= _workloads(_behind(model, part.service))
         case "Pod":
             found = {Part(OUTBOUND), Part(WORKLOAD, name)}
             found |= {Part(SERVICE, service) for service in after.services_of[name]}
@@ -99,16 +104,6 @@ def affected(before: Model, after: Model, changed: Reference, connected: Set[Nam
 def _explicit(model: Model) -> set[Part]:
     """The namespaces with Pods that are not captured; their routes are one resource, so any route concerns them."""
     return {Part(EXPLICIT, Name(namespace, "")) for namespace in model.explicit}
-
-
-def _behind(model: Model, service: Name) -> set[Name]:
-    """The Pods behind a Service."""
-    parts = (model.slices[name] for name in model.slices_of[service])
-    return {endpoint.pod for part in parts for endpoint in part.endpoints if endpoint.pod}
-
-
-def _workloads(pods: set[Name]) -> set[Part]:
-    return {Part(WORKLOAD, pod) for pod in pods}
 
 
 def _routes_to(model: Model, service: Name) -> set[Part]:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from labsupport.mesh.translate import envoy
 from tests.mesh import samples
 from tests.mesh.conftest import Control, Envoy, wait
-
-from labsupport.mesh.translate import envoy
 
 
 def everything() -> list[samples.Object]:
@@ -22,6 +21,7 @@ def everything() -> list[samples.Object]:
         {"name": "https", "port": 443},
         {"name": "any", "port": 8081},
     ]
+    ports = [{**each, "targetPort": int(each["port"]) + 1} for each in ports]
     slices = [{"name": each["name"], "port": each["port"] + 1} for each in ports]
     rule = samples.to("orders", "orders-v2:3")
     header = {"name": "x-a", "value": "100%"}
@@ -47,7 +47,7 @@ def everything() -> list[samples.Object]:
         "type": "ReplaceFullPath", "replaceFullPath": "/b"}}}  # fmt: skip
     return [
         *samples.shop(),
-        samples.service("all", *ports, address="10.96.0.9"),
+        samples.service("all", *ports, address="10.96.0.9", app="orders"),
         samples.endpoint_slice("all", "orders-1@10.244.0.11", "outside@10.244.0.99", ports=slices),
         samples.route("producer", rule | {"filters": filters, "matches": matches, "timeouts": {"request": "1m", "backendRequest": "500ms"}}),
         samples.route("redirect", {"filters": [redirect], "matches": matches[2:]}, samples.to("orders", filters=[rewrite])),
