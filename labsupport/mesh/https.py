@@ -103,7 +103,7 @@ class Server(ThreadingHTTPServer):
             self.stopping = True
             for connection in self._idle:
                 # The plain socket's way: the TLS socket's own also drops its session, and would go on in clear text.
-                socket.socket.shutdown(connection, socket.SHUT_RD)
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
             self._empty.wait_for(lambda: self._open == 0, grace)
 
     def idle(self, connection: socket.socket) -> bool:
