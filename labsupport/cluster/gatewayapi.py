@@ -132,8 +132,8 @@ def _fetch(wanted: Definitions, cache_dir: Path, environ: Mapping[str, str]) -> 
 
 
 def _from_release(wanted: Definitions, cache_dir: Path, environ: Mapping[str, str]) -> bytes:
-    from labsupport.kube import objects
     from labsupport.cluster.binaries import fetch
+    from labsupport.kube import objects
 
     try:
         text = fetch.text(fetch.session(environ), wanted.release, largest=LARGEST)

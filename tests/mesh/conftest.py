@@ -1,4 +1,4 @@
-"""A control plane and a real Envoy on loopback, for tests of what the mesh tells it. No capture: nothing is redirected."""
+"""A control plane and a real Envoy on loopback, for tests of what the mesh tells it. Nothing is redirected."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import subprocess
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -42,7 +41,7 @@ def wait(condition: Callable[[], Any], what: str) -> Any:
 
 
 class Control:
-    """A control plane without Kubernetes: objects are given to it, proxies come by plain gRPC as who they say they are."""
+    """A control plane without Kubernetes: objects are given to it, and proxies come by plain gRPC."""
 
     def __init__(self, place: Path, pod: Name) -> None:
         self.model, self.place = Model(), place
@@ -156,9 +155,9 @@ class Envoy:
 
     def get(self, path: str) -> Any:
         """What its admin interface says; None before it says anything."""
-        with suppress(OSError, urllib.error.URLError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=5) as answer:
-                return answer.read().decode()
+        url = f"http://127.0.0.1:{self.admin}{path}"
+        with suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.read().decode()
         return None
 
 

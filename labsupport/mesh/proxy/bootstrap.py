@@ -37,7 +37,7 @@ STATS = (
 
 def bootstrap(settings: Settings) -> Json:
     """The bootstrap for one sidecar."""
-    return {
+    found: Json = {
         "node": {
             "id": f"{settings.namespace}/{settings.pod}",
             "cluster": f"{settings.namespace}/{settings.service_account}",
@@ -89,6 +89,10 @@ def bootstrap(settings: Settings) -> Json:
             ]
         },
     }
+    if settings.mark is not None:
+        # Every cluster's that names no mark of its own, also of those that come later.
+        found["cluster_manager"] = {"upstream_bind_config": marked(settings.mark)}
+    return found
 
 
 def _ads() -> Json:
@@ -153,8 +157,6 @@ def _control(settings: Settings) -> Json:
             },
         },
     }
-    if settings.mark is not None:
-        cluster["upstream_bind_config"] = marked(settings.mark)
     return cluster
 
 

@@ -45,17 +45,27 @@ def everything() -> list[samples.Object]:
         "type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}}  # fmt: skip
     rewrite = {"type": "URLRewrite", "urlRewrite": {"hostname": "other", "path": {
         "type": "ReplaceFullPath", "replaceFullPath": "/b"}}}  # fmt: skip
+    timeouts = {"request": "1m", "backendRequest": "500ms"}
+    strict = [{"port": 9091, "mode": "PERMISSIVE"}, {"port": 5000, "mode": "PERMISSIVE"}]
+    method = {"matches": [{"method": {"service": "a.B", "method": "C"}}]}
     return [
         *samples.shop(),
         samples.service("all", *ports, address="10.96.0.9", app="orders"),
         samples.endpoint_slice("all", "orders-1@10.244.0.11", "outside@10.244.0.99", ports=slices),
-        samples.route("producer", rule | {"filters": filters, "matches": matches, "timeouts": {"request": "1m", "backendRequest": "500ms"}}),
-        samples.route("redirect", {"filters": [redirect], "matches": matches[2:]}, samples.to("orders", filters=[rewrite])),
-        samples.route("consumer", samples.to("orders"), namespace="other", **{}) | {},
-        samples.route("grpc", samples.to("all", matches=[{"method": {"service": "a.B", "method": "C"}}]), parent="all", kind="GRPCRoute"),
-        {"kind": "PeerAuthentication", "metadata": {"name": "default", "namespace": "shop"},
-         "spec": {"mode": "STRICT", "ports": [{"port": 9091, "mode": "PERMISSIVE"}, {"port": 5000, "mode": "PERMISSIVE"}]}},
-    ]  # fmt: skip
+        samples.route("producer", {**rule, "filters": filters, "matches": matches, "timeouts": timeouts}),
+        samples.route(
+            "redirect",
+            {"filters": [redirect], "matches": matches[2:]},
+            samples.to("orders", filters=[rewrite]),
+        ),
+        samples.route("consumer", samples.to("orders"), namespace="other"),
+        samples.route("grpc", samples.to("all", **method), parent="all", kind="GRPCRoute"),
+        {
+            "kind": "PeerAuthentication",
+            "metadata": {"name": "default", "namespace": "shop"},
+            "spec": {"mode": "STRICT", "ports": strict},
+        },
+    ]
 
 
 def test_envoy_takes_every_kind_of_configuration(
@@ -94,7 +104,7 @@ def test_one_bad_resource_keeps_no_other_away(
     # Mended, it is taken at once.
     control.apply(samples.route("bad", samples.to("orders-v2", matches=[{"method": "PATCH"}])))
     wait(lambda: "HTTPRoute/shop/bad/0" in proxy.get("/config_dump"), "the mended route")
-    assert session.synced
+    wait(lambda: session.synced, "the last answer")
 
 
 def test_what_changes_is_sent_and_nothing_else(
@@ -111,4 +121,4 @@ def test_what_changes_is_sent_and_nothing_else(
     gone = samples.service("orders-v2")
     control.apply(gone, gone=True)
     wait(lambda: "shop/orders-v2/80::" not in proxy.get("/clusters"), "the cluster to go")
-    assert session.synced
+    wait(lambda: session.synced, "the last answer")
