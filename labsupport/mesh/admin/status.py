@@ -62,7 +62,7 @@ def status(api: ApiClient) -> MeshStatus:
     if deployment:
         wanted = int(deployment["spec"].get("replicas", 1))
         ready = int((deployment.get("status") or {}).get("readyReplicas", 0))
-        if ready < wanted:
+        if not wanted or ready < wanted:
             problems.append(f"{ready} of {wanted} Pods of the control plane are ready")
     webhook = webhook_state(configuration)
     revision = ""

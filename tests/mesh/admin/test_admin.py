@@ -189,6 +189,19 @@ def test_status_tells_a_webhook_that_cannot_be_called(recorded: Recorded) -> Non
     assert "no Pod can be created" in found.problems[0]
 
 
+@pytest.mark.parametrize(("wanted", "ready"), [(0, 0), (1, 0), (2, 1)])
+def test_status_tells_a_control_plane_that_is_away(recorded: Recorded, wanted: int, ready: int) -> None:
+    a_mesh(recorded)
+    recorded.objects[("Deployment", names.CONTROL)] = {
+        **DEPLOYMENT,
+        "spec": {"replicas": wanted},
+        "status": {"readyReplicas": ready},
+    }
+    found = status.status(API)
+    assert not found.ready
+    assert found.problems == (f"{ready} of {wanted} Pods of the control plane are ready",)
+
+
 def test_everything_goes_and_the_webhook_first(recorded: Recorded) -> None:
     a_mesh(recorded)
     recorded.lists["ConfigMap"] = [{"metadata": {"name": names.TRUST_CONFIGMAP, "namespace": "shop"}}]
