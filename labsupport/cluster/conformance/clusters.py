@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from labsupport import cluster as clusters
@@ -14,11 +14,13 @@ NAME = "conformance"
 
 
 @contextmanager
-def running(name: str = "", nodes: int | None = None) -> Iterator[ClusterDirectory]:
+def running(
+    name: str = "", nodes: int | None = None, backends: Sequence[str] = ("embedded",)
+) -> Iterator[ClusterDirectory]:
     """The directory of cluster `name`, which must run; without a name of a new one, which is gone at the end.
 
-    `nodes`: how many the new one has (None: one). LabsError for a number of nodes beside a name, and for a cluster of
-    another back end than the embedded one: a suite runs in its namespaces.
+    `nodes`: how many the new one has (None: one). `backends`: those that the suite can run on, the first of them for a
+    new cluster. LabsError for a number of nodes beside a name, and for a cluster of another back end.
     """
     if name:
         if nodes is not None:
@@ -27,15 +29,16 @@ def running(name: str = "", nodes: int | None = None) -> Iterator[ClusterDirecto
                 fix="leave out --nodes or --name",
             )
         cluster = clusters.get(name)
-        if cluster.backend != "embedded":
+        if cluster.backend not in backends:
             raise LabsError(
-                f"Cluster {name!r} is of the back end {cluster.backend!r}; the suite runs on embedded clusters.",
+                f"Cluster {name!r} is of the back end {cluster.backend!r}; "
+                f"the suite runs on {' and '.join(backends)} clusters.",
                 fix="leave out --name: a cluster is made for the run",
             )
         yield ClusterDirectory(name)
         return
     with own_state():
-        made = clusters.get(NAME, "embedded", nodes=nodes)
+        made = clusters.get(NAME, backends[0], nodes=nodes)
         try:
             made.up()
             yield ClusterDirectory(NAME)
