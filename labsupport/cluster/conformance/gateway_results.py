@@ -7,7 +7,7 @@ lists is not in it at all; and of a failed test it has the name alone. The print
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ _NO_REASON = (
     "Processed ",
     "Running ",
 )
+# What it says when it gives up: why stands before it.
+_GIVEN_UP = ("timeout while waiting", "Weighted distribution tests failed")
 _STATES = {"PASS": "passed", "FAIL": "failed", "SKIP": "skipped"}
 
 
@@ -189,6 +191,8 @@ def _said(console: str) -> dict[str, list[str]]:
             lines = said.setdefault(section.group(1), [])
         elif message := _SAID.fullmatch(line):
             lines.append(message.group(1).strip())
+        elif _ENDED.fullmatch(line):
+            lines = []
         elif lines and line.startswith("        ") and line.strip() and not lines[-1].startswith(_NO_REASON):
             lines[-1] = f"{lines[-1]} {' '.join(line.split())}".strip()
     return {
@@ -198,14 +202,17 @@ def _said(console: str) -> dict[str, list[str]]:
 
 
 def _reason(name: str, states: Mapping[str, tuple[str, float]], said: Mapping[str, list[str]]) -> str:
-    """The last two things that each failed part of a test said, or the test where it has no parts."""
+    """The last thing of substance that each failed part of a test said, or the test where it has no parts."""
     parts = [part for part, (state, _) in states.items() if state == "FAIL" and part.startswith(f"{name}/")]
     if not parts:
-        return "; ".join(said.get(name, [])[-2:])
+        return _last(said.get(name, []))
     return " | ".join(
-        f"{part.removeprefix(f'{name}/').replace('_', ' ')}: {'; '.join(said.get(part, [])[-2:])}"
-        for part in parts
+        f"{part.removeprefix(f'{name}/').replace('_', ' ')}: {_last(said.get(part, []))}" for part in parts
     )
+
+
+def _last(lines: Sequence[str]) -> str:
+    return next((line for line in reversed(lines) if not line.startswith(_GIVEN_UP)), "".join(lines[-1:]))
 
 
 def _last_words(console: str) -> str:

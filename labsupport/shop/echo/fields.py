@@ -38,12 +38,13 @@ def as_text(lines: Iterable[str]) -> str:
 def answered(number: int, url: str, status: int, headers: Headers, body: str) -> str:
     """What the client says of the answer to its request `number` (from 0), ended by an empty line.
 
-    Readers take an empty line for the end of an answer, so the body's own are left out.
+    Readers take an empty line for the end of an answer, so the body's own are left out; and what the server says of
+    itself must come before anything that a caller or a proxy has put into a header.
     """
     lines = [
         f"[{number}] StatusCode={status}",
-        f"[{number}] Url={url}",
-        *(f"[{number}] ResponseHeader={name}:{value}" for name, value in headers),
         *(f"[{number} body] {line}" for line in body.splitlines() if line),
+        *(f"[{number}] ResponseHeader={name}:{value}" for name, value in headers),
+        f"[{number}] Url={url}",
     ]
     return as_text(lines) + "\n"
