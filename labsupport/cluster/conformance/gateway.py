@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from labsupport.patience import patient
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
+MANIFESTS = paths.CLUSTERS / "manifests" / "mesh"
 DIRECTORY = paths.CLUSTERS / "conformance" / "gateway"
 PROGRAM = "gateway-conformance"
 REPORT = "report.yaml"
@@ -111,10 +113,27 @@ def arguments(choice: Choice, settings: Settings, report: Path) -> list[str]:
 
 
 @contextmanager
-def our_mesh(kubeconfig: Path) -> Iterator[None]:
-    """The mesh on a cluster, installed if it is not there, and gone at the end if it was not."""
-    raise LabsError("this course has no mesh yet")
-    yield
+def our_mesh(kubeconfig: Path, *, leave: bool = False) -> Iterator[None]:
+    """The mesh on a cluster: as it is where it is there, else installed, and gone at the end unless `leave`."""
+    from labsupport.mesh.admin.install import install
+    from labsupport.mesh.admin.status import status
+    from labsupport.mesh.admin.uninstall import uninstall
+
+    api = kube.connect(kubeconfig)
+    if status(api).installed:
+        yield
+        return
+    # The mesh's own namespace is there on every cluster of ours.
+    documents = [each for file in sorted(MANIFESTS.glob("*.yaml")) for each in kube.load(file)]
+    definitions = gatewayapi.ensure(paths.cache())
+    try:
+        with phase("installing the mesh") as shown:
+            install(api, documents, definitions, progress=shown.update)
+        yield
+    finally:
+        if not leave:
+            with phase("removing the mesh") as shown:
+                uninstall(api, documents, progress=shown.update)
 
 
 def run(
@@ -123,13 +142,13 @@ def run(
     output: Path | None = None,
     *,
     tidy: bool = True,
-    mesh: Mesh = our_mesh,
+    mesh: Mesh | None = None,
 ) -> results.Results:
     """Run the chosen tests on a running cluster and say what became of each.
 
-    `output`: a directory for the suite's own report and its console text. `mesh`: installs what is tested. The cluster
-    is as before afterwards, also after an interruption, unless `tidy` is false, for one that is about to go; what an
-    earlier run left goes first. LabsError when the suite cannot run.
+    `output`: a directory for the suite's own report and its console text. `mesh`: what is tested, where it is not our
+    mesh. The cluster is as before afterwards, also after an interruption, unless `tidy` is false, for one that is about
+    to go; what an earlier run left goes first. LabsError when the suite cannot run.
     """
     settings = load()
     with tempfile.TemporaryDirectory(prefix="labs-conformance-") as scratch:
@@ -139,7 +158,7 @@ def run(
         with (
             directory.locked("conformance mesh"),
             process.termination_raised(),
-            mesh(directory.kubeconfig),
+            (mesh or partial(our_mesh, leave=not tidy))(directory.kubeconfig),
             _strict(directory.kubeconfig, tidy=tidy) as api,
         ):
             began = time.monotonic()
