@@ -191,8 +191,11 @@ class Model:
         return own or held.mode or self.settings.mode
 
     def may_refer(self, route: Route, target: Name) -> bool:
-        """Whether a route may send to a Service: its own namespace's, or one that a ReferenceGrant opens to it."""
-        if target.namespace == route.name.namespace:
+        """Whether a route may send to a Service: of its own namespace, or one that a ReferenceGrant opens to it.
+
+        A route's parent is open to it in any case: that is where the requests were going.
+        """
+        if target.namespace == route.name.namespace or target in parents(route):
             return True
         asks = (route.kind, route.name.namespace)
         grants = (self.grants[name] for name in self.grants_of[target.namespace])
