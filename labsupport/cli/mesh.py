@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from labsupport import cluster as clusters
-from labsupport import paths
 from labsupport.cli.options import DEFAULT_NAME, emit, json_option, name_option
 from labsupport.console import phase
 from labsupport.errors import LabsError
@@ -17,10 +16,6 @@ if TYPE_CHECKING:
 
     from labsupport.mesh.admin.status import MeshStatus
     from labsupport.mesh.admin.workloads import Owner
-
-MANIFESTS = paths.CLUSTERS / "manifests/mesh"
-# The mesh's own namespace is there on every cluster that `labs up` made; on others it may be missing.
-NAMESPACE = paths.CLUSTERS / "manifests/base/namespace.yaml"
 
 
 @click.group("mesh")
@@ -37,12 +32,11 @@ def mesh_command() -> None:
 @json_option
 def install_command(name: str, as_json: bool) -> None:
     """Bring the mesh onto the cluster, with the kinds of the Gateway API where the cluster has none."""
-    from labsupport.mesh.admin import install
+    from labsupport.cluster import mesh
 
     api = connect(name)
-    gateway = gateway_documents()
     with phase("Installing the mesh") as progress:
-        done = install.install(api, documents(), gateway, progress=progress.update)
+        done = mesh.install(api, progress.update)
     human = (
         f"The mesh is there. {done.gateway_api[0].upper()}{done.gateway_api[1:]}.\n"
         f"Next: {kubectl(name)} label namespace NAME mesh.labs.example/inject=true; then restart its Pods"
@@ -61,12 +55,13 @@ def upgrade_command(restart: bool, name: str, as_json: bool) -> None:
 
     No request fails for it: the new control plane is there before the old one goes, and proxies go on meanwhile.
     """
+    from labsupport.cluster import mesh
     from labsupport.mesh.admin import install
 
     api = connect(name)
-    gateway = gateway_documents()
+    gateway = mesh.gateway_documents()
     with phase("Upgrading the mesh") as progress:
-        done = install.upgrade(api, documents(), gateway, restart=restart, progress=progress.update)
+        done = install.upgrade(api, mesh.documents(), gateway, restart=restart, progress=progress.update)
     lines = ["The mesh's control plane is new.", *(f"restarted: {each}" for each in done.restarted)]
     lines += to_restart(done.open_, "has Pods with an older proxy or none")
     if done.open_ and not restart:
@@ -84,13 +79,14 @@ def uninstall_command(restart: bool, name: str, as_json: bool) -> None:
     Routes and policies go with their kinds. Pods that have a proxy keep it until they are restarted; until then it
     works on as it did last, at most until its certificate runs out.
     """
+    from labsupport.cluster import mesh
     from labsupport.mesh.admin import install, uninstall
 
     api = connect(name)
     with phase("Removing the mesh") as progress:
         done = uninstall.uninstall(
             api,
-            documents(),
+            mesh.documents(),
             restart=(lambda owners: install.restart_all(api, owners, progress.update)) if restart else None,
             progress=progress.update,
         )
@@ -123,21 +119,6 @@ def connect(name: str) -> ApiClient:
     if not cluster.kubeconfig.exists():
         raise LabsError(f"There is no cluster {name!r}.", fix="labs up")
     return kube.connect(cluster.kubeconfig)
-
-
-def documents() -> list[dict[str, Any]]:
-    """The mesh's manifests, its namespace first."""
-    from labsupport import kube
-
-    files = [NAMESPACE, *sorted(MANIFESTS.glob("*.yaml"))]
-    return [document for file in files for document in kube.load(file)]
-
-
-def gateway_documents() -> list[dict[str, Any]]:
-    """The Gateway API's official kinds, from the cache or the network."""
-    from labsupport.cluster import gatewayapi
-
-    return gatewayapi.ensure(paths.cache())
 
 
 def kubectl(name: str) -> str:

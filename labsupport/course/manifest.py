@@ -91,7 +91,8 @@ class Lab(Strict):
 
     `minutes` are the author's for what is no exercise, such as playing with a picture. `seconds` are those that the
     whole solution notebook took when it was last measured (`labs content --record`). `leaves` are the objects ("Kind
-    name") that the notebook's demonstrations leave or change, and that no exercise looks at.
+    name") that the notebook's demonstrations leave or change, and that no exercise looks at. `mesh`: whether the lab
+    needs the mesh on the cluster ("installed"), and its own namespace in it as well ("joined").
     """
 
     id: str
@@ -100,6 +101,7 @@ class Lab(Strict):
     minutes: float = Field(default=0, ge=0)
     seconds: float | None = Field(default=None, gt=0)
     start: tuple[str, ...] = ()
+    mesh: Literal["none", "installed", "joined"] = "none"
     leaves: tuple[str, ...] = ()
     exercises: tuple[Exercise, ...]
     directory: Path = Field(default=Path(), exclude=True)

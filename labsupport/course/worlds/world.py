@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
+from labsupport.cluster import mesh
 from labsupport.course.manifest import Lab
 from labsupport.course.views import Note
 from labsupport.course.worlds.namespaces import SYSTEM
@@ -33,6 +34,8 @@ from labsupport.course.worlds.removal import Removed, remove
 from labsupport.errors import LabsError
 from labsupport.kube.objects import Object
 from labsupport.kube.wait import gone
+from labsupport.mesh.names import GROUP as MESH_GROUP
+from labsupport.mesh.names import INJECT
 from labsupport.patience import patient
 
 if TYPE_CHECKING:
@@ -98,6 +101,11 @@ class World:
     def labels(self) -> dict[str, str]:
         """The labels of what the course makes for this lab."""
         return labels_of(self.lab)
+
+    @property
+    def namespace_labels(self) -> dict[str, str]:
+        """The labels of the lab's own namespace."""
+        return self.labels | ({INJECT: "true"} if self.lab.mesh == "joined" else {})
 
     def expand(self, text: str) -> str:
         """The text with this lab's names for `{namespace}`, `{group}` and `{name:SUFFIX}`."""
@@ -190,6 +198,9 @@ def start(world: World, at: str = "", progress: Progress | None = None) -> Start
     removed = remove(world.api, ownership(world.lab), keep=world.namespace, progress=say)
     if not claimed:
         _claim(world)
+    if world.lab.mesh != "none":
+        say("seeing that the mesh is there")
+        ensure_mesh(world.api, progress)
     say(f"making the namespace {world.namespace}")
     ensure_namespace(world, progress=progress)
     say("applying what the lab starts with")
@@ -265,7 +276,10 @@ def ensure_namespace(world: World, namespace: str = "", progress: Progress | Non
         kube.until(world.api, target, gone, timeout=GONE_TIMEOUT, progress=progress)
         found = None
     if not found:
-        metadata = {"name": name, "labels": world.labels}
+        metadata = {
+            "name": name,
+            "labels": world.namespace_labels if name == world.namespace else world.labels,
+        }
         kube.apply(world.api, [{"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}])
     for kind, made in (("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")):
         _await_made(world.api, kind, made, name, progress)
@@ -324,7 +338,7 @@ def _claim(world: World) -> bool:
     if found is None or found["metadata"].get("deletionTimestamp"):
         return True
     metadata = found["metadata"]
-    wanted = {"kubernetes.io/metadata.name": world.namespace, **world.labels}
+    wanted = {"kubernetes.io/metadata.name": world.namespace, **world.namespace_labels}
     labels: dict[str, str | None] = dict.fromkeys(metadata.get("labels") or {})
     labels |= wanted
     annotations = dict.fromkeys(metadata.get("annotations") or {})
@@ -336,6 +350,16 @@ def _claim(world: World) -> bool:
         except kube.Refused:
             return False
     return True
+
+
+def ensure_mesh(api: ApiClient, progress: Progress | None = None) -> None:
+    """See that the mesh is as it is when newly installed: all of it there, and no settings but the defaults.
+
+    Errors: LabsError with what is missing.
+    """
+    mesh.install(api, progress)
+    for found in kube.list_objects(api, f"{MESH_GROUP}/v1alpha1", "MeshConfig"):
+        kube.delete(api, [found])
 
 
 def _annotate(api: ApiClient, namespace: str, annotations: dict[str, str]) -> None:

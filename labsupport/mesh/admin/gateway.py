@@ -77,7 +77,9 @@ def choose(bundle: Sequence[Object], present: Iterable[Object]) -> Choice:
     foreign = {_key(each) for each in there if not is_ours(each)}
     documents = tuple(each if _key(each) in foreign else _marked(each) for each in bundle)
     if len(there) == len(bundle) and all(version_of(each) == wanted for each in there):
-        return Choice(() if foreign else documents, f"the cluster has the Gateway API {wanted}")
+        held = {_key(each): each for each in there}
+        altered = tuple(each for each in documents if not _holds(held[_key(each)], each))
+        return Choice(() if foreign else altered, f"the cluster has the Gateway API {wanted}")
     before = sorted({version_of(each) for each in there})
     return Choice(
         documents, f"Gateway API {wanted}" + (f" in place of {', '.join(before)}" if before else "")
@@ -86,6 +88,16 @@ def choose(bundle: Sequence[Object], present: Iterable[Object]) -> Choice:
 
 def _key(document: Mapping[str, Any]) -> tuple[str, str]:
     return document["kind"], document["metadata"]["name"]
+
+
+def _holds(stored: Any, wanted: Any) -> bool:
+    """Whether what is stored has all that is wanted, with what the server adds by default or not."""
+    if isinstance(wanted, dict):
+        return isinstance(stored, dict) and all(_holds(stored.get(key), each) for key, each in wanted.items())
+    if isinstance(wanted, list):
+        same = isinstance(stored, list) and len(stored) == len(wanted)
+        return same and all(_holds(*pair) for pair in zip(stored, wanted, strict=True))
+    return bool(stored == wanted)
 
 
 def _marked(document: Object) -> Object:

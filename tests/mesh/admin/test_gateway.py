@@ -31,10 +31,16 @@ def test_a_cluster_without_gets_all_of_them_marked_as_ours() -> None:
     assert not any(map(is_ours, BUNDLE))
 
 
-def test_our_own_are_applied_again() -> None:
-    choice = choose(BUNDLE, [crd(name, ours=True) for name in NAMES])
-    assert len(choice.apply) == 2
-    assert all(map(is_ours, choice.apply))
+def test_of_our_own_those_that_were_altered_are_applied_again() -> None:
+    bundle = [{**each, "spec": {"names": [each["metadata"]["name"]]}} for each in BUNDLE]
+    stored = [
+        {**crd(name, ours=True), "spec": {"names": [name], "default": "of the server"}} for name in NAMES
+    ]
+    assert choose(bundle, stored).apply == ()
+    stored[1]["spec"]["names"] = ["other"]
+    (mended,) = choose(bundle, stored).apply
+    assert mended["metadata"]["name"] == NAMES[1]
+    assert is_ours(mended)
 
 
 def test_an_interrupted_installation_is_completed() -> None:
