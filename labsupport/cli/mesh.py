@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labsupport import cluster as clusters
+from labsupport.cli.meshlook import COMMANDS
 from labsupport.cli.options import DEFAULT_NAME, emit, json_option, name_option
 from labsupport.console import phase
 from labsupport.errors import LabsError
@@ -164,3 +165,7 @@ def _state(state: str, note_: str) -> str:
     if state == "left":
         return f"without one on purpose: {note_}"
     return f"restart it: {note_}"
+
+
+for _each in COMMANDS:
+    mesh_command.add_command(_each)

@@ -13,9 +13,15 @@ if TYPE_CHECKING:
 
 
 def execute(
-    api: ApiClient, namespace: str, pod: str, command: Sequence[str], *, timeout: float = REQUEST_TIMEOUT
+    api: ApiClient,
+    namespace: str,
+    pod: str,
+    command: Sequence[str],
+    *,
+    container: str = "",
+    timeout: float = REQUEST_TIMEOUT,
 ) -> str:
-    """What `command` wrote to standard output in the first container of `pod`. `timeout` in seconds.
+    """What `command` wrote to standard output in `container` of `pod`, by default its first. `timeout` in seconds.
 
     Errors: LabsError if it ended with another status than 0 (with its standard error) or not in time; Refused if the
     cluster would not run it; Unreachable.
@@ -38,6 +44,7 @@ def execute(
             tty=False,
             _preload_content=False,
             _request_timeout=timeout,
+            **({"container": container} if container else {}),
         )
     except ApiException as error:
         if error.status and error.status >= 400:

@@ -79,10 +79,8 @@ def _accepted(model: Model, route: Route, parent: Parent) -> Condition:
         return Condition(
             "Accepted", False, "NoMatchingParent", f"no port of {parent.name} speaks HTTP: {said}"
         )
-    unknown = sorted({kind for rule in route.rules for kind in routes.unsupported(rule)})
-    if unknown:
-        text = f"filters that this mesh does not have: {', '.join(unknown)}; rules with them answer 500"
-        return Condition("Accepted", False, "UnsupportedValue", text)
+    if faults := routes.faults(route):
+        return Condition("Accepted", False, "UnsupportedValue", "; ".join(faults))
     return Condition("Accepted", True, "Accepted", "attached")
 
 

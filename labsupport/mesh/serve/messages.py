@@ -34,7 +34,6 @@ _MODULES = (
     "envoy.extensions.transport_sockets.tls.v3.secret_pb2",
     "envoy.extensions.transport_sockets.tls.v3.tls_pb2",
     "envoy.extensions.upstreams.http.v3.http_protocol_options_pb2",
-    "xds.type.matcher.v3.ip_pb2",
 )
 for _name in _MODULES:
     importlib.import_module(_name)

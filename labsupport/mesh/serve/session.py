@@ -10,10 +10,12 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeAlias
 
 from envoy.service.discovery.v3 import discovery_pb2
 
+from labsupport.mesh.serve.messages import Encoded, encode
 from labsupport.mesh.serve.store import Store
 from labsupport.mesh.translate import envoy
 from labsupport.mesh.translate.resource import Key
@@ -53,6 +55,14 @@ class Subscription:
     def wants(self, name: str) -> bool:
         """Whether the proxy asked for this name."""
         return self.wildcard or name in self.names
+
+
+@cache
+def unavailable(name: str) -> Encoded:
+    """A route configuration in place of one that was refused, for a proxy that has none: everything is answered 503."""
+    route = {"match": {"prefix": "/"}, "direct_response": {"status": 503}}
+    host = {"name": "unavailable", "domains": ["*"], "routes": [route]}
+    return encode(envoy.ROUTES, {"name": name, "virtual_hosts": [host]})
 
 
 class Session:
@@ -149,8 +159,10 @@ class Session:
             if not subscription.wants(name):
                 continue
             found = self._store.find(type_url, self.scopes, name)
-            served = found[1].served if found else None
             has = subscription.has.get(name)
+            served = found[1].served if found else None
+            if found and served is None and not has and type_url == envoy.ROUTES:
+                served = unavailable(name)  # a listener waits for its routes, and a Pod for its listeners
             if found and served:
                 if has == served.version:
                     continue

@@ -10,9 +10,13 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+import re2
+
 from labsupport.mesh.api import Object
 from labsupport.mesh.translate.envoy import Json
 
+_QUIET = re2.Options()
+_QUIET.log_errors = False  # what is wrong is said in the route's status
 _EXACT, _PREFIX, _REGEX = 0, 1, 2  # a regular expression is no more specific than what is written out
 
 
@@ -28,6 +32,22 @@ class Match:
 def read(kind: str, match: Object) -> Match:
     """A match of an HTTPRoute or a GRPCRoute."""
     return _grpc(match) if kind == "GRPCRoute" else _http(match)
+
+
+def fault(match: Object) -> str:
+    """Why a match cannot be used: a regular expression that is none in RE2's syntax, which is Envoy's; "" if it can."""
+    method = match.get("method")
+    parts = [match.get("path") or {}, *(match.get("headers") or ()), *(match.get("queryParams") or ())]
+    regexes = [each["value"] for each in parts if each.get("type") == "RegularExpression"]
+    if isinstance(method, dict) and method.get("type") == "RegularExpression":
+        regexes += [method[key] for key in ("service", "method") if key in method]
+    for regex in regexes:
+        try:
+            re2.compile(regex, _QUIET)
+        except re2.error as error:
+            said = error.args[0]
+            return f"{regex!r}: {said.decode() if isinstance(said, bytes) else said}"
+    return ""
 
 
 def _http(match: Object) -> Match:

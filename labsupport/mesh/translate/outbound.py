@@ -52,51 +52,35 @@ def listener(model: Model) -> Json:
 
 
 def _by_address(model: Model) -> Json:
-    plain: dict[frozenset[int], list[str]] = {}
+    known = {}
     for name in sorted(model.workloads):
         workload = model.workloads[name]
         if workload.capture == "redirect" and workload.address:
-            plain.setdefault(workload.uncaptured, []).append(workload.address)
-    if not plain:
-        return _always(_chain(PASSTHROUGH))
-    ranges = []
-    for uncaptured, addresses in sorted(plain.items(), key=lambda each: sorted(each[0])):
-        on_match = _chain(PEERS)
-        if uncaptured:
-            on_match = {"matcher": _by_port(dict.fromkeys(uncaptured, _chain(PASSTHROUGH)), on_match)}
-        entries = [{"address_prefix": address, "prefix_len": 32} for address in addresses]
-        ranges.append({"ranges": entries, "on_match": on_match})
-    matcher = {
-        "name": "address",
-        "typed_config": {
-            "@type": "type.googleapis.com/xds.type.matcher.v3.IPMatcher",
-            "range_matchers": ranges,
-        },
-    }
-    tree = {"input": _input("DestinationIPInput"), "custom_match": matcher}
-    return {"matcher_tree": tree, "on_no_match": _chain(PASSTHROUGH)}
+            action = _chain(PEERS)
+            if workload.uncaptured:
+                open_ports = dict.fromkeys(sorted(workload.uncaptured), _chain(PASSTHROUGH))
+                action = {"matcher": _by_port(open_ports, action)}
+            known[workload.address] = action
+    if not known:
+        return _by_port(
+            {0: _chain(NOWHERE)}, _chain(PASSTHROUGH)
+        )  # a map must have an entry; nobody calls port 0
+    return _by("DestinationIPInput", known, _chain(PASSTHROUGH))
 
 
 def _by_port(ports: dict[int, Json], otherwise: Json) -> Json:
-    exact = {"map": {str(port): action for port, action in ports.items()}}
-    return {
-        "matcher_tree": {"input": _input("DestinationPortInput"), "exact_match_map": exact},
-        "on_no_match": otherwise,
-    }
+    return _by("DestinationPortInput", {str(port): action for port, action in ports.items()}, otherwise)
 
 
-def _always(action: Json) -> Json:
-    """A matcher must have a tree; this one's matches nothing, so that `action` is taken."""
-    return _by_port({0: _chain(NOWHERE)}, action)
+def _by(kind: str, actions: dict[str, Json], otherwise: Json) -> Json:
+    """A matcher that looks one value up (xds.type.matcher.v3.Matcher)."""
+    value = {"name": kind, "typed_config": {"@type": f"type.googleapis.com/{_INPUT}.{kind}"}}
+    return {"matcher_tree": {"input": value, "exact_match_map": {"map": actions}}, "on_no_match": otherwise}
 
 
 def _chain(name: str) -> Json:
     value = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": name}
     return {"action": {"name": name, "typed_config": value}}
-
-
-def _input(kind: str) -> Json:
-    return {"name": kind, "typed_config": {"@type": f"type.googleapis.com/{_INPUT}.{kind}"}}
 
 
 def _original(name: str) -> Json:

@@ -84,6 +84,8 @@ def _entries(model: Model, routes: list[Route]) -> Iterator[_Entry]:
     for route in routes:
         for index, rule in enumerate(route.rules):
             for position, match in enumerate(rule.get("matches") or [{}]):
+                if matches.fault(match):
+                    continue  # nothing can be found by it; the route's status says so
                 read = matches.read(route.kind, match)
                 # Of equals the older route wins, then the name in the alphabet, then the order in the file.
                 order = (*read.order, route.created, route.name, index, position)
@@ -93,6 +95,14 @@ def _entries(model: Model, routes: list[Route]) -> Iterator[_Entry]:
                     **_rule(model, route, rule, read),
                 }
                 yield _Entry(order, body)
+
+
+def faults(route: Route) -> list[str]:
+    """What of a route cannot be honoured."""
+    unknown = sorted({kind for rule in route.rules for kind in unsupported(rule)})
+    found = [f"the filter {kind} is not known here: rules with it answer 500" for kind in unknown]
+    said = (matches.fault(match) for rule in route.rules for match in rule.get("matches") or ())
+    return [*found, *(f"nothing matches {each}" for each in said if each)]
 
 
 def _label(route: Route, index: int, rule: api.Object) -> str:

@@ -88,8 +88,8 @@ def test_one_bad_resource_keeps_no_other_away(
     control.start((certificates / "root.pem").read_text(), samples.shop())
     proxy = start_envoy()
     session = control.session()
-    lookahead = {"path": {"type": "RegularExpression", "value": "(?=x)"}}
-    bad = samples.route("bad", samples.to("orders-v2", matches=[lookahead]))
+    control.spoilt = "shop/bad"
+    bad = samples.route("bad", samples.to("orders-v2"))
     good = samples.route("good", samples.to("orders", matches=[{"method": "PUT"}]), parent="orders-v2")
     control.apply(bad, good)
     wait(lambda: session.refusals, "a refusal")
@@ -102,9 +102,25 @@ def test_one_bad_resource_keeps_no_other_away(
     assert [each.name for each in entry.sources] == ["bad"]
     assert "HTTPRoute/shop/bad/0" not in proxy.get("/config_dump")
     # Mended, it is taken at once.
+    control.spoilt = ""
     control.apply(samples.route("bad", samples.to("orders-v2", matches=[{"method": "PATCH"}])))
     wait(lambda: "HTTPRoute/shop/bad/0" in proxy.get("/config_dump"), "the mended route")
     wait(lambda: session.synced, "the last answer")
+
+
+def test_a_proxy_that_comes_after_a_refusal_is_not_kept_waiting(
+    control: Control, start_envoy: Callable[[], Envoy], certificates: Path
+) -> None:
+    control.spoilt = "shop/bad"
+    control.start(
+        (certificates / "root.pem").read_text(), [*samples.shop(), samples.route("bad", samples.to("orders"))]
+    )
+    first = start_envoy()
+    wait(lambda: control.store.refused_entries(), "the refusal")
+    first.end()
+    proxy = start_envoy()
+    wait(lambda: "LIVE" in (proxy.get("/server_info") or ""), "Envoy is live")
+    assert '"status": 503' in proxy.get("/config_dump")
 
 
 def test_what_changes_is_sent_and_nothing_else(
