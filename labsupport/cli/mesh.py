@@ -135,16 +135,16 @@ def to_restart(owners: tuple[Owner, ...], why: str) -> list[str]:
 
 def describe(found: MeshStatus) -> str:
     """A mesh's status as a person reads it."""
-    if not found.installed and found.webhook == "missing" and not found.pods:
-        return "There is no mesh on this cluster.\nNext: labs mesh install"
-    state = "ready" if found.ready else "not ready"
-    lines = [
-        f"The mesh is {state}.",
-        f"control plane  {found.control_ready} of {found.control_wanted} ready",
-        f"webhook        {found.webhook}",
-        f"Gateway API    {found.gateway_api or 'missing'}",
-        f"namespaces     {', '.join(found.namespaces) or 'none is labelled mesh.labs.example/inject=true'}",
-    ]
+    if not found.installed and found.webhook == "missing":
+        lines = ["There is no mesh on this cluster.", "Next: labs mesh install"]
+    else:
+        lines = [
+            f"The mesh is {'ready' if found.ready else 'not ready'}.",
+            f"control plane  {found.control_ready} of {found.control_wanted} ready",
+            f"webhook        {found.webhook}",
+            f"Gateway API    {found.gateway_api or 'missing'}",
+            f"namespaces     {', '.join(found.namespaces) or 'none is labelled mesh.labs.example/inject=true'}",
+        ]
     lines += ["", *found.problems] if found.problems else []
     if found.pods:
         width = max(len(f"{each.namespace}/{each.name}") for each in found.pods)
@@ -157,14 +157,14 @@ def describe(found: MeshStatus) -> str:
     return "\n".join(lines)
 
 
-def _state(state: str, note_: str) -> str:
+def _state(state: str, why: str) -> str:
     """A Pod's state, and what to do about it."""
-    words = {"current": "as it should be", "unknown": "not compared: the webhook could not be asked"}
-    if state in words:
-        return words[state]
-    if state == "left":
-        return f"without one on purpose: {note_}"
-    return f"restart it: {note_}"
+    words = {
+        "current": "as it should be",
+        "unknown": "not compared: the webhook could not be asked",
+        "left": f"without one on purpose: {why}",
+    }
+    return words.get(state, f"restart it: {why}")
 
 
 for _each in COMMANDS:
