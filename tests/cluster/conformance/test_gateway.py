@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from labsupport import kube
+from labsupport.cluster import gatewayapi
 from labsupport.cluster.conformance import gateway, gateway_results
 from labsupport.cluster.images import read_catalogue
 from labsupport.errors import LabsError
 from labsupport.kube import execute
 from labsupport.mesh import names
+from labsupport.mesh.admin import install, status, uninstall
 
 SETTINGS = gateway.load()
 
@@ -234,6 +237,47 @@ def test_only_a_connection_that_was_taken_and_closed_is_a_refusal(
 ) -> None:
     monkeypatch.setattr(execute, "execute", lambda *_, **__: said)
     assert gateway.plaintext_refused(None).state == state  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def mesh(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done to a cluster's mesh: "install", "uninstall"; a cluster on which there is none as yet."""
+    done: list[str] = []
+    monkeypatch.setattr(kube, "connect", lambda _: None)
+    monkeypatch.setattr(gatewayapi, "ensure", lambda _: [])
+    monkeypatch.setattr(status, "status", lambda _: SimpleNamespace(installed="there" in done))
+    monkeypatch.setattr(install, "install", lambda *_, **__: done.append("install"))
+    monkeypatch.setattr(uninstall, "uninstall", lambda *_, **__: done.append("uninstall"))
+    return done
+
+
+def test_a_mesh_that_was_not_there_goes_also_after_an_error(mesh: list[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), gateway.our_mesh(Path()):
+        raise KeyboardInterrupt
+    assert mesh == ["install", "uninstall"]
+
+
+def test_a_mesh_goes_with_its_cluster(mesh: list[str]) -> None:
+    with gateway.our_mesh(Path(), leave=True):
+        pass
+    assert mesh == ["install"]
+
+
+def test_a_mesh_that_is_there_is_tested_as_it_is(mesh: list[str]) -> None:
+    mesh.append("there")
+    with gateway.our_mesh(Path()):
+        pass
+    assert mesh == ["there"]
+
+
+def test_half_a_mesh_goes_too(mesh: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise LabsError("not ready")
+
+    monkeypatch.setattr(install, "install", fails)
+    with pytest.raises(LabsError, match="not ready"), gateway.our_mesh(Path()):
+        pass
+    assert mesh == ["uninstall"]
 
 
 def test_a_refusal_that_could_not_be_tried_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
