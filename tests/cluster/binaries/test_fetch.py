@@ -251,3 +251,11 @@ def test_checksum_lists() -> None:
     assert fetch.checksum_in(f"{other}  etcd.zip\n{digest} *release/etcd.tar.gz\n", "etcd.tar.gz") == digest
     with pytest.raises(fetch.FetchError, match=r"no SHA-256 digest of etcd\.tar\.gz"):
         fetch.checksum_in(f"{other}  etcd.zip\n<html>", "etcd.tar.gz")
+
+
+def test_a_text_is_no_larger_than_it_should_be(serve: Callable[..., Any]) -> None:
+    site = serve()
+    site.add("/objects", b"x" * (2 << 20))
+    with pytest.raises(fetch.FetchError, match="larger than 1024 kB"):
+        fetch.text(fetch.session(), site.url + "/objects", QUICK)
+    assert len(fetch.text(fetch.session(), site.url + "/objects", QUICK, largest=3 << 20)) == 2 << 20
