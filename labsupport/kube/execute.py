@@ -21,7 +21,7 @@ def execute(
     container: str = "",
     timeout: float = REQUEST_TIMEOUT,
 ) -> str:
-    """What `command` wrote to standard output in `container` of `pod`, by default its first. `timeout` in seconds.
+    """What `command` wrote to standard output in `container` (default: the first) of `pod`. `timeout` in seconds.
 
     Errors: LabsError if it ended with another status than 0 (with its standard error) or not in time; Refused if the
     cluster would not run it; Unreachable.
@@ -38,13 +38,13 @@ def execute(
             pod,
             namespace,
             command=list(command),
+            **({"container": container} if container else {}),
             stdout=True,
             stderr=True,
             stdin=False,
             tty=False,
             _preload_content=False,
             _request_timeout=timeout,
-            **({"container": container} if container else {}),
         )
     except ApiException as error:
         if error.status and error.status >= 400:

@@ -78,6 +78,18 @@ class ControlPlane:
                 self.ensure_trust(name)
             except kube.Refused as error:
                 log.warning("namespace %s has no roots yet: %s", name, error.what)
+        else:
+            self.members.discard(name)
+
+    def told_trust(self, found: Object, gone: bool) -> None:
+        """Somebody may have removed the roots from a namespace; Pods could not start there any more."""
+        namespace = found["metadata"]["namespace"]
+        if not gone or self.trusting.pop(namespace, None) is None or namespace not in self.members:
+            return
+        try:
+            self.ensure_trust(namespace)
+        except kube.Refused as error:  # the namespace is going
+            log.warning("namespace %s has no roots any more: %s", namespace, error.what)
 
     def ensure_trust(self, namespace: str) -> None:
         """Put the roots into a namespace, if they are not there."""
@@ -124,6 +136,8 @@ class ControlPlane:
             watch.Watch(self.api, watch.Watched(*kind), self.control.told, log.info) for kind in changes.KINDS
         ]
         watches.append(watch.Watch(self.api, watch.Watched("v1", "Namespace"), self.told_namespace, log.info))
+        roots = watch.Watched("v1", "ConfigMap", name=names.TRUST_CONFIGMAP)
+        watches.append(watch.Watch(self.api, roots, self.told_trust, log.info))
         secret = watch.Watched("v1", "Secret", names.SYSTEM, store.SECRET)
         watches.append(watch.Watch(self.api, secret, self.told_secret, log.info))
         for each in watches:

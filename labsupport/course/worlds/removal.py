@@ -24,6 +24,7 @@ from labsupport.errors import LabsError
 from labsupport.kube.kinds import Kind, kinds, metadata
 from labsupport.kube.objects import Object
 from labsupport.kube.wait import TimedOut
+from labsupport.mesh.names import TRUST_CONFIGMAP
 from labsupport.patience import patient
 
 if TYPE_CHECKING:
@@ -52,7 +53,11 @@ _LAST_WAVE = 6
 _CALLERS = {"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "APIService"}
 _FINALIZERS = {"orphan", "foregroundDeletion"}  # the two of Kubernetes that name no domain
 _DEFINITIONS = {"CustomResourceDefinition"}
-_CLUSTER_MADE = {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
+# What a namespace gets from the cluster, and from the mesh; it would be made again at once.
+_CLUSTER_MADE = {
+    *(("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")),
+    ("ConfigMap", TRUST_CONFIGMAP),
+}
 _NOT_LISTED = {"Event", "Namespace", "Node", "CSINode", "CSIDriver"}
 _UNREMARKABLE = {*_DERIVED, "Lease", "Event"}
 
