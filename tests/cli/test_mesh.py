@@ -68,9 +68,3 @@ def test_a_cluster_that_is_not_there_is_told(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     assert cli.main(["mesh", "status"]) == 1
     assert "There is no cluster 'labs'" in capsys.readouterr().err
-
-
-def test_manifests_are_read_with_the_namespace_first() -> None:
-    kinds = [each["kind"] for each in mesh.documents()]
-    assert kinds[0] == "Namespace"
-    assert "MutatingWebhookConfiguration" in kinds

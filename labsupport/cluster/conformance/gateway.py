@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import labsupport
 from labsupport import kube, paths
-from labsupport.cluster import binaries, gatewayapi, process, versions
+from labsupport.cluster import binaries, gatewayapi, mesh, process, versions
 from labsupport.cluster.conformance import gateway_results as results
 from labsupport.cluster.directory import ClusterDirectory
 from labsupport.console import phase
@@ -34,7 +34,6 @@ from labsupport.patience import patient
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-MANIFESTS = paths.CLUSTERS / "manifests" / "mesh"
 DIRECTORY = paths.CLUSTERS / "conformance" / "gateway"
 PROGRAM = "gateway-conformance"
 REPORT = "report.yaml"
@@ -115,7 +114,6 @@ def arguments(choice: Choice, settings: Settings, report: Path) -> list[str]:
 @contextmanager
 def our_mesh(kubeconfig: Path, *, leave: bool = False) -> Iterator[None]:
     """The mesh on a cluster: as it is where it is there, else installed, and gone at the end unless `leave`."""
-    from labsupport.mesh.admin.install import install
     from labsupport.mesh.admin.status import status
     from labsupport.mesh.admin.uninstall import uninstall
 
@@ -123,17 +121,14 @@ def our_mesh(kubeconfig: Path, *, leave: bool = False) -> Iterator[None]:
     if status(api).installed:
         yield
         return
-    # The mesh's own namespace is there on every cluster of ours.
-    documents = [each for file in sorted(MANIFESTS.glob("*.yaml")) for each in kube.load(file)]
-    definitions = gatewayapi.ensure(paths.cache())
     try:
         with phase("installing the mesh") as shown:
-            install(api, documents, definitions, progress=shown.update)
+            mesh.install(api, shown.update)
         yield
     finally:
         if not leave:
             with phase("removing the mesh") as shown:
-                uninstall(api, documents, progress=shown.update)
+                uninstall(api, mesh.documents(), progress=shown.update)
 
 
 def run(
