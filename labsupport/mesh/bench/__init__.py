@@ -1,0 +1,1 @@
+"""Measurements of the mesh that need its own libraries, so that they run in a Pod of the control plane's image."""
