@@ -39,3 +39,32 @@ def mesh(cluster: Cluster) -> Iterator[Mesh]:
     labs_mesh("install")
     yield labs_mesh
     labs_mesh("uninstall")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Add to a failed test's report what proxies that are not ready have to say."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    names = getattr(item, "fixturenames", ())
+    if report.failed and call.when == "call" and "mesh" in names and "kubectl" in names:
+        report.sections.append(("Proxies", unready_proxies(item.funcargs["kubectl"])))  # type: ignore[attr-defined]
+
+
+def unready_proxies(kubectl: Callable[..., Any]) -> str:
+    """The last lines of at most five proxies that are not ready, as they are and as they were before a restart."""
+    pods = json.loads(kubectl("get", "pods", "-A", "-o", "json").stdout)["items"]
+    lines = []
+    for pod in pods:
+        states = pod["status"].get("initContainerStatuses") or []
+        ill = [each for each in states if each["name"] == "mesh-proxy" and not each["ready"]]
+        if not ill or pod["status"]["phase"] in ("Succeeded", "Failed"):
+            continue
+        place = ("-n", pod["metadata"]["namespace"], pod["metadata"]["name"])
+        lines.append(f"{place[1]}/{place[2]}: {ill[0]['state']}, before {ill[0].get('lastState')}")
+        for previous in ("false", "true"):
+            words = ("logs", *place, "-c", "mesh-proxy", "--tail=15", f"--previous={previous}")
+            lines.append(kubectl(*words, check=False, timeout=20).stdout)
+        if len(lines) > 15:
+            break
+    return "\n".join(lines)

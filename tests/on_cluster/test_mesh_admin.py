@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from labsupport.cluster.interface import Cluster
-from tests.on_cluster.conftest import Mesh
+
+from .conftest import Mesh
 
 Object = dict[str, Any]
 Kubectl = Callable[..., Any]

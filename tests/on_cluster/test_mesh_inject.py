@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.on_cluster.conftest import Mesh
-from tests.on_cluster.pods import PYTHON, SHELL
+from .conftest import Mesh
+from .pods import PYTHON, SHELL
 
 Object = dict[str, Any]
 Kubectl = Callable[..., Any]
@@ -39,8 +39,8 @@ def pod(name: str, *, annotations: dict[str, str] | None = None, image: str = WE
     }
 
 
-def template(container: Object, **spec: Any) -> Object:
-    return {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [container], **spec}}
+def template(app: str, container: Object, **spec: Any) -> Object:
+    return {"metadata": {"labels": {"app": app}}, "spec": {"containers": [container], **spec}}
 
 
 def put(kubectl: Kubectl, *objects: Object, namespace: str = SPACE, check: bool = True) -> Any:
@@ -91,7 +91,7 @@ def space(kubectl: Kubectl, mesh: Mesh) -> Iterator[None]:
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": "web"},
-        "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": template(container)},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": template("web", container)},
     }
     for each in spaces:
         kubectl("apply", "-f", "-", input=json.dumps(each))
@@ -109,10 +109,7 @@ def test_deployments_and_stateful_sets_get_a_proxy(kubectl: Kubectl) -> None:
         "spec": {
             "serviceName": "db",
             "selector": {"matchLabels": {"app": "db"}},
-            "template": {
-                "metadata": {"labels": {"app": "db"}},
-                "spec": {"containers": [{"name": "db", "image": WEB}]},
-            },
+            "template": template("db", {"name": "db", "image": WEB}),
         },
     }
     put(kubectl, stateful)
@@ -126,7 +123,7 @@ def test_deployments_and_stateful_sets_get_a_proxy(kubectl: Kubectl) -> None:
 def test_jobs_complete_and_their_init_containers_have_the_mesh(kubectl: Kubectl) -> None:
     ask = {"image": SHELL, "command": ["curl", "-sS", "--fail", "http://web/"]}
     spec = template(
-        {"name": "main", **ask}, initContainers=[{"name": "before", **ask}], restartPolicy="Never"
+        "asks", {"name": "main", **ask}, initContainers=[{"name": "before", **ask}], restartPolicy="Never"
     )
     job = {"spec": {"template": spec, "backoffLimit": 0}}
     cron = {
@@ -155,7 +152,14 @@ PROBED: dict[str, tuple[Object, bool]] = {
         },
         True,
     ),
-    "http-no-such-path": ({"readinessProbe": {"httpGet": {"path": "/faults/nothing", "port": 8080}}}, False),
+    "http-not-found": (
+        {
+            "image": PYTHON,
+            "command": ["python3", "-m", "http.server", "8080"],
+            "readinessProbe": {"httpGet": {"path": "/no-such-file", "port": 8080}},
+        },
+        False,
+    ),
     "tcp-open": ({"readinessProbe": {"tcpSocket": {"port": 8080}}}, True),
     "tcp-closed": ({"readinessProbe": {"tcpSocket": {"port": 8081}}}, False),
     "startup-then-ready": ({"startupProbe": {"tcpSocket": {"port": 8080}}, "readinessProbe": HTTP}, True),
