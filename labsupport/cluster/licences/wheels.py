@@ -7,9 +7,15 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
+from labsupport import paths
+
 from . import Package, Text, recognise
 
 NAMES = re.compile(r"(licen[cs]e|copying|notice|authors|copyright)([.-].*)?", re.IGNORECASE)
+
+# Packages whose wheels have no text, and where the course keeps one. xds-protos: messages generated from Envoy's own
+# descriptions and those of others that Envoy uses, all under the licence that the wheel names: Envoy's.
+KEPT = {"xds-protos": paths.CLUSTERS / "images" / "envoy" / "licences"}
 
 
 def installed(site: Path) -> list[Package]:
@@ -25,7 +31,7 @@ def installed(site: Path) -> list[Package]:
             and (NAMES.fullmatch(path.name) or "licenses" in path.relative_to(directory).parts[:-1])
         )
         if not texts:
-            texts = _beside(site, directory)
+            texts = _beside(site, directory) or _kept(name)
         found.append(
             Package(
                 name=name,
@@ -47,3 +53,10 @@ def _beside(site: Path, directory: Path) -> tuple[Text, ...]:
         if NAMES.fullmatch(path.name) and ".." not in Path(name).parts and path.is_file():
             texts.append(Text(name, path.read_bytes()))
     return tuple(texts)
+
+
+def _kept(name: str) -> tuple[Text, ...]:
+    directory = KEPT.get(name)
+    if directory is None:
+        return ()
+    return tuple(Text(path.name, path.read_bytes()) for path in sorted(directory.iterdir()))

@@ -107,3 +107,14 @@ def test_wheels_with_their_licences_in_either_place(tmp_path: Path) -> None:
 def test_a_package_without_a_text_is_named() -> None:
     with pytest.raises(LabsError, match=r"parts of kubelet: bare 1\.0"):
         require_texts("kubelet", [Package("bare", "1.0", "pkg:golang/bare@1.0", ())])
+
+
+def test_a_wheel_without_texts_whose_text_the_course_keeps(tmp_path: Path) -> None:
+    for name in ("xds_protos", "bare"):
+        information = tmp_path / f"{name}-1.0.dist-info"
+        write(information / "METADATA", f"Name: {name.replace('_', '-')}\nVersion: 1.0\n")
+        write(information / "RECORD", f"{name}/__init__.py,,\n")
+    bare, kept = wheels.installed(tmp_path)
+    assert (kept.licence, [text.name for text in kept.texts]) == ("Apache-2.0", ["LICENSE", "NOTICE"])
+    with pytest.raises(LabsError, match=r"course-root: bare 1\.0\n"):
+        require_texts("course-root", [bare, kept])
