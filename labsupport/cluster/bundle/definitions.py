@@ -28,7 +28,8 @@ def definitions_part(held: Held, cache_dir: Path, backends: Iterable[str]) -> Pa
         kind="definitions",
         version=held.version,
         origin=held.origin,
-        unofficial=False,
+        unofficial=held.origin
+        != "release",  # the same objects either way, but taken out of a module they are no release
         key=held.sha256,
         size=held.file.stat().st_size,
         make=make,
