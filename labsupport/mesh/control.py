@@ -42,7 +42,9 @@ class Control:
         self._parts: set[Part] = set()
         self._statuses: set[Reference] = set()
         self._flushing = False
-        self._troubled: set[Reference] = set()
+        self.troubles: dict[
+            Reference, str
+        ] = {}  # as `refusals` was last; replaced as a whole, for other threads
 
     def told(self, found: Object, gone: bool) -> None:
         """A watch tells of an object; from any thread."""
@@ -62,11 +64,14 @@ class Control:
             # The server has checked it, so this is a fault of ours; the object stays as it was known before.
             log.exception("%s cannot be read", "/".join(reference))
             return
-        if self.model is before:
+        if self.model is not before:
+            self._statuses |= status.touched(before, self.model, reference)
+            if self._begun:
+                self._parts |= parts.affected(before, self.model, reference, self.hub.connected)
+        elif reference.kind in WITH_STATUS:
+            self._statuses.add(reference)  # somebody wrote its status, or it has no effect and is told so
+        else:
             return
-        self._statuses |= status.touched(before, self.model, reference)
-        if self._begun:
-            self._parts |= parts.affected(before, self.model, reference, self.hub.connected)
         self._soon()
 
     def trust(self, roots: str) -> None:
@@ -95,11 +100,11 @@ class Control:
         self._tell_statuses()
 
     def _tell_statuses(self) -> None:
-        troubled = set(self.refusals())
-        said, self._statuses = self._statuses | (troubled ^ self._troubled), set()
-        self._troubled = troubled
-        if said:
-            self._say({each for each in said if each.kind in WITH_STATUS})
+        before, self.troubles = self.troubles, self.refusals()
+        other = {key for key in {*before, *self.troubles} if before.get(key) != self.troubles.get(key)}
+        said, self._statuses = self._statuses | other, set()
+        if said := {each for each in said if each.kind in WITH_STATUS}:
+            self._say(said)
 
     def refusals(self) -> dict[Reference, str]:
         """The objects of whose configuration something is not served, and why."""
@@ -157,7 +162,7 @@ class StatusWriter:
         found = control.raw.get(reference)
         if found is None:
             return
-        refusal, now = control.refusals().get(reference, ""), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        refusal, now = control.troubles.get(reference, ""), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         route = reference.kind in ("HTTPRoute", "GRPCRoute")
         content = (
             status.route_status(control.model, found, refusal, now)

@@ -80,17 +80,22 @@ class Model:
     authentications_of: Index = Index()  # namespace -> PeerAuthentications
     explicit: Index = Index()  # namespace -> Pods with a proxy that are not captured
 
-    # Each returns the model with the object as it is now; None means that it is gone.
+    # Each returns the model with the object as it is now; None means that it is gone. It is this same model if nothing
+    # is different: watches tell of much that does not matter here, such as the heartbeats of Pods.
 
     def with_service(self, name: Name, now: Service | None) -> Model:
         """With a Service."""
-        place = [name.namespace]
-        index = self.services_in.moved(name, place if name in self.services else [], place if now else [])
+        before, place = self.services.get(name), [name.namespace]
+        if before == now:
+            return self
+        index = self.services_in.moved(name, place if before else [], place if now else [])
         return replace(self, services=_with(self.services, name, now), services_in=index)
 
     def with_slice(self, name: Name, now: Slice | None) -> Model:
         """With an EndpointSlice."""
         before = self.slices.get(name)
+        if before == now:
+            return self
         slices = _with(self.slices, name, now)
         slices_of = self.slices_of.moved(
             name, _each(before, lambda s: [s.service]), _each(now, lambda s: [s.service])
@@ -109,6 +114,8 @@ class Model:
     def with_workload(self, name: Name, now: Workload | None) -> Model:
         """With a Pod that has a proxy."""
         before = self.workloads.get(name)
+        if before == now:
+            return self
         spaces = [[name.namespace] if each and each.capture == "env" else [] for each in (before, now)]
         explicit = self.explicit.moved(name, *spaces)
         return replace(self, workloads=_with(self.workloads, name, now), explicit=explicit)
@@ -116,6 +123,8 @@ class Model:
     def with_route(self, reference: Reference, now: Route | None) -> Model:
         """With a route."""
         before = self.routes.get(reference)
+        if before == now:
+            return self
         return replace(
             self,
             routes=_with(self.routes, reference, now),
@@ -126,6 +135,8 @@ class Model:
     def with_grant(self, name: Name, now: Grant | None) -> Model:
         """With a ReferenceGrant."""
         before = self.grants.get(name)
+        if before == now:
+            return self
         index = self.grants_of.moved(
             name, [name.namespace] if before else [], [name.namespace] if now else []
         )
@@ -133,15 +144,16 @@ class Model:
 
     def with_authentication(self, name: Name, now: PeerAuthentication | None) -> Model:
         """With a PeerAuthentication."""
-        before = self.authentications.get(name)
-        place = [name.namespace]
+        before, place = self.authentications.get(name), [name.namespace]
+        if before == now:
+            return self
         index = self.authentications_of.moved(name, place if before else [], place if now else [])
         held = _with(self.authentications, name, now)
         return replace(self, authentications=held, authentications_of=index)
 
     def with_settings(self, settings: Settings) -> Model:
         """With another MeshConfig."""
-        return replace(self, settings=settings)
+        return self if settings == self.settings else replace(self, settings=settings)
 
     def with_roots(self, roots: str) -> Model:
         """With other roots (PEM)."""

@@ -1,0 +1,120 @@
+"""Random meshes, and random changes of them, for properties that hold for all: hypothesis' strategies.
+
+Few names, so that objects meet: a route whose Service comes later, a Pod behind two Services, a grant too late.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from hypothesis import strategies as st
+
+from labsupport.mesh import names
+from labsupport.mesh.api import Name
+from tests.mesh.samples import Object, endpoint_slice, pod, route, service, to
+
+SPACES = ("shop", "other")
+SERVICES = ("a", "b")
+PODS = ("a-1", "a-2", "b-1")
+CONNECTED = {Name(space, name) for space in SPACES for name in PODS[:2]}  # Pods whose proxies are here
+
+
+class Event(NamedTuple):
+    """A watch tells that an object is so now, or gone."""
+
+    object: Object
+    gone: bool
+
+
+def _ports(draw: Any) -> list[Object]:
+    kinds = draw(st.sets(st.sampled_from(["http", "grpc", "tcp", "any", "named"]), min_size=1, max_size=3))
+    numbers = {"http": 80, "grpc": 7070, "tcp": 9090, "any": 8081, "named": 81}
+    targets: dict[str, int | str] = {"http": 8080, "grpc": 7070, "tcp": 8080, "any": 8081, "named": "web"}
+    return [{"name": each, "port": numbers[each], "targetPort": targets[each]} for each in sorted(kinds)]
+
+
+@st.composite
+def services(draw: Any, space: str) -> Object:
+    made = service(draw(st.sampled_from(SERVICES)), *_ports(draw), namespace=space)
+    addresses = draw(st.sampled_from([["10.96.0.1"], ["10.96.0.2"], ["10.96.0.3", "10.96.0.4"], ["None"]]))
+    made["spec"] |= {"clusterIP": addresses[0], "clusterIPs": addresses}
+    made["spec"]["selector"] = draw(st.sampled_from([{"app": "a"}, {"app": "b"}, {}]))
+    return made
+
+
+@st.composite
+def slices(draw: Any, space: str) -> Object:
+    of = draw(st.sampled_from(SERVICES))
+    behind = draw(
+        st.lists(st.sampled_from([f"{each}@10.244.0.{i}" for i, each in enumerate(PODS, 1)]), max_size=3)
+    )
+    made = endpoint_slice(
+        of, *behind, namespace=space, ports=[{"name": p, "port": 8080} for p in ("http", "any")]
+    )
+    made["metadata"]["name"] = draw(
+        st.sampled_from(["one", "two"])
+    )  # a slice may also move to another Service
+    for each in made["endpoints"]:
+        ready = draw(st.booleans())
+        each["conditions"] = {
+            "ready": ready,
+            "serving": ready or draw(st.booleans()),
+            "terminating": not ready,
+        }
+    return made
+
+
+@st.composite
+def pods(draw: Any, space: str) -> Object:
+    name = draw(st.sampled_from(PODS))
+    made = pod(name, f"10.244.0.{PODS.index(name) + 1}", namespace=space, mesh=draw(st.booleans()))
+    made["spec"]["serviceAccountName"] = draw(st.sampled_from(["one", "two"]))
+    made["spec"]["containers"][0]["ports"] = [
+        {"name": "web", "containerPort": draw(st.sampled_from([8080, 8082]))}
+    ]
+    if "labels" in made["metadata"]:
+        made["metadata"]["labels"][names.PROXY] = draw(st.sampled_from(names.CAPTURES))
+        made["metadata"]["annotations"] = draw(st.sampled_from([{}, {names.EXCLUDE_INBOUND: "8080"}]))
+    made["status"]["phase"] = draw(st.sampled_from(["Running", "Running", "Succeeded"]))
+    return made
+
+
+@st.composite
+def routes(draw: Any, space: str) -> Object:
+    backends = draw(st.lists(st.sampled_from(["a", "b:2", "c", "b:0"]), max_size=2))
+    rule = to(*backends)
+    for each in rule["backendRefs"]:
+        each["namespace"] = draw(st.sampled_from(SPACES))
+    if draw(st.booleans()):
+        copy = {"name": "b", "port": 80, "namespace": draw(st.sampled_from(SPACES))}
+        rule["filters"] = [{"type": "RequestMirror", "requestMirror": {"backendRef": copy}}]
+    where = draw(st.sampled_from([{}, {"port": 80}, {"sectionName": "any"}]))
+    parent, of = draw(st.sampled_from(SERVICES)), draw(st.sampled_from(SPACES))
+    kind = draw(st.sampled_from(["HTTPRoute", "HTTPRoute", "GRPCRoute"]))
+    name = draw(st.sampled_from(["one", "two"]))
+    made = route(name, rule, parent=parent, namespace=space, kind=kind, **where)
+    made["spec"]["parentRefs"][0]["namespace"] = of
+    return made
+
+
+@st.composite
+def others(draw: Any, space: str) -> Object:
+    source = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "other"}
+    target = draw(
+        st.sampled_from([{"group": "", "kind": "Service"}, {"group": "", "kind": "Service", "name": "b"}])
+    )
+    metadata = {"name": "default", "namespace": space, "generation": 1}
+    mode = {"mode": draw(st.sampled_from(["STRICT", "PERMISSIVE"])), "port": 8081}
+    return draw(st.sampled_from([
+        {"kind": "ReferenceGrant", "metadata": metadata, "spec": {"from": [source], "to": [target]}},
+        {"kind": "PeerAuthentication", "metadata": metadata, "spec": {"mode": mode["mode"]}},
+        {"kind": "PeerAuthentication", "metadata": metadata, "spec": {"ports": [mode]}},
+        {"kind": "MeshConfig", "metadata": {"name": "mesh", "namespace": names.SYSTEM, "generation": 1},
+         "spec": {"defaultMode": mode["mode"]}},
+    ]))  # fmt: skip
+
+
+@st.composite
+def events(draw: Any) -> Event:
+    kind = draw(st.sampled_from([services, slices, pods, routes, others]))
+    return Event(draw(kind(draw(st.sampled_from(SPACES)))), draw(st.integers(0, 3)) == 0)
