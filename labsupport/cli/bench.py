@@ -102,3 +102,23 @@ def soak_command(ctx: click.Context, minutes: float, as_json: bool) -> None:
     result = soak.soak(minutes)
     emit(result.as_dict(), as_json=as_json, human=soak.describe(result))
     ctx.exit(1 if soak.growing_of(result.trends()) else 0)
+
+
+@bench_command.command("mesh")
+@click.option(
+    "--part",
+    "parts",
+    type=click.Choice(("propagation", "pair", "footprint", "scale", "calm")),
+    multiple=True,
+    help="Only this, may be given several times; without it all.",
+)
+@json_option
+def mesh_command(parts: tuple[str, ...], as_json: bool) -> None:
+    """Propagation, cost beside a hand-written pair of proxies, memory, growth, and requests that fail meanwhile.
+
+    On a cluster of its own; takes about ten minutes. On a busy machine the figures are upper bounds.
+    """
+    from labsupport.cluster import meshbench
+
+    found = meshbench.measure(parts or meshbench.PARTS)
+    emit(found, as_json=as_json, human=meshbench.describe(found))

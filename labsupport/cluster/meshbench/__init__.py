@@ -1,0 +1,69 @@
+"""`labs bench mesh`: what the mesh costs and how fast it is, beside what it is compared with in the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+PARTS = ("propagation", "pair", "footprint", "scale", "calm")
+
+
+def measure(parts: Sequence[str] = PARTS) -> dict[str, Any]:
+    """Measure these parts on a cluster of its own. The keys of what is returned are in the README of the mesh."""
+    from labsupport.cluster.meshbench import calm, footprint, pair, propagation, scale
+    from labsupport.cluster.meshbench.figures import machine
+    from labsupport.cluster.meshbench.place import place
+
+    found: dict[str, Any] = {"machine": machine()}
+    with place() as here:
+        if "propagation" in parts:
+            found["propagation_ms"] = propagation.measure(here).as_dict()
+        if "pair" in parts:
+            found["pair"] = pair.measure(here).as_dict()
+        if "footprint" in parts:
+            found["footprint"] = footprint.measure(here).as_dict()
+        if "scale" in parts:
+            found |= scale.measure(here)
+        if "calm" in parts:
+            found["calm"] = calm.as_dict(calm.measure(here))
+    return found
+
+
+def describe(found: dict[str, Any]) -> str:
+    """What was measured, as a person reads it."""
+    lines = []
+    if part := found.get("propagation_ms"):
+        lines.append(
+            f"route changed to last stale answer  {_spread(part['route'])} ms, {part['failed']} failed"
+        )
+        lines.append(f"  of that `kubectl apply` itself    {_spread(part['apply'])} ms")
+    if part := found.get("pair"):
+        for name, key in (("CPU a request", "cpu"), ("added p50", "p50"), ("added p99", "p99")):
+            ratio = part[f"ratio_{key}"]
+            low, high = ratio["min"], ratio["max"]
+            lines.append(
+                f"mesh / hand-written pair, {name:14}  {ratio['median']:.2f} ({low:.2f} to {high:.2f})"
+            )
+    if part := found.get("footprint"):
+        envoy = part["envoy_pss_mb"]["mean"]
+        lines.append(f"sidecar with helper, mean PSS  {part['sidecar_pss_mb']['mean']} MB (Envoy {envoy})")
+        lines.append(f"Pod to Ready, added p50        {part['pod_ready_s']['added_p50']} s")
+        lines.append(f"admission, added p50           {part['admission_ms']['added_p50']} ms")
+    for size in found.get("scale", ()):
+        lines.append(
+            f"{size['services']:5} Services, {size['proxies']:3} proxies: sync {size['sync_s']} s; an endpoint "
+            f"{size['endpoint_p50_ms']} ms, p99 {size['endpoint_p99_ms']}, CPU {size['endpoint_cpu_ms']}; a route "
+            f"{size['route_p50_ms']} ms, p99 {size['route_p99_ms']}, CPU {size['route_cpu_ms']}"
+        )
+    if slopes := found.get("slopes"):
+        lines.append(
+            "growth of CPU for a change (exponent): " + ", ".join(f"{k} {v}" for k, v in slopes.items())
+        )
+    lines += [
+        f"{each['doing']}: {each['failed']} of {each['requests']} failed" for each in found.get("calm", ())
+    ]
+    return "\n".join(lines)
+
+
+def _spread(values: dict[str, float]) -> str:
+    return ", ".join(f"{key} {value:g}" for key, value in values.items())

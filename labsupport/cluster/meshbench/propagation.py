@@ -1,0 +1,94 @@
+"""How long a changed route's old answers still come: from the start of `kubectl apply` to the last stale answer.
+
+On connections that stay open, since those are what a change reaches last.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from labsupport import paths
+from labsupport.cluster import binaries
+from labsupport.cluster.meshbench.figures import spread
+from labsupport.cluster.meshbench.place import MESH, Place, url
+from labsupport.console import phase
+from labsupport.errors import LabsError
+
+CHANGES, EVERY = 50, 0.6  # seconds from one change to the next: longer than any answer may be stale
+RATE, CONNECTIONS = 500.0, 8
+
+
+@dataclass(frozen=True)
+class Propagation:
+    """Milliseconds for each change, and the requests that failed meanwhile."""
+
+    stale_ms: tuple[float, ...]
+    apply_ms: tuple[float, ...]  # how long `kubectl apply` itself took
+    failed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"route": spread(self.stale_ms), "apply": spread(self.apply_ms), "failed": self.failed}
+
+
+def measure(place: Place, changes: int = CHANGES) -> Propagation:
+    """Change a route again and again under requests. Errors: LabsError where kubectl fails or an answer is missing."""
+    kubectl = str(binaries.ensure(("kubectl",), cache_dir=paths.cache())["kubectl"].path)
+    command = [kubectl, f"--kubeconfig={place.kubeconfig}", "-n", MESH, "apply", "-f", "-"]
+    began: list[float] = []
+    took: list[float] = []
+    said: list[dict[str, Any]] = []
+
+    def apply(version: int) -> None:
+        at = time.time()
+        done = subprocess.run(command, input=json.dumps(route(version)), text=True, capture_output=True)
+        if done.returncode:
+            raise LabsError(f"kubectl apply: {done.stderr.strip()}")
+        began.append(at)
+        took.append(1000 * (time.time() - at))
+
+    def send() -> None:
+        said.append(place.steady(MESH, url(MESH), RATE, changes * EVERY + 3, CONNECTIONS))
+
+    with phase(f"{changes} changes of a route under {RATE:g} requests a second"):
+        apply(0)
+        sending = threading.Thread(target=send)
+        sending.start()
+        begun = time.monotonic() + 2  # the client has started by then
+        for version in range(1, changes + 1):
+            time.sleep(
+                max(0.0, begun + version * EVERY - time.monotonic())
+            )  # a steady pace, not a wait for something
+            apply(version)
+        sending.join()
+    if not said:
+        raise LabsError("the requests ended with an error")
+    seen = said[0]["versions"]
+    missing = [str(version) for version in range(changes) if str(version) not in seen]
+    if missing:
+        raise LabsError(
+            f"versions {', '.join(missing)} of the route were never answered: the machine is too busy"
+        )
+    stale = [1000 * (seen[str(version)][1] - began[version + 1]) for version in range(changes)]
+    return Propagation(tuple(stale), tuple(took), said[0]["failed"])
+
+
+def route(version: int) -> dict[str, Any]:
+    """A route that tells its version in a header of each answer."""
+    header = {"set": [{"name": "x-version", "value": str(version)}]}
+    rule = {
+        "filters": [{"type": "ResponseHeaderModifier", "responseHeaderModifier": header}],
+        "backendRefs": [{"name": "server", "port": 80}],
+    }
+    parents = [{"group": "", "kind": "Service", "name": "server"}]
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "bench"},
+        "spec": {"parentRefs": parents, "rules": [rule]},
+    }
