@@ -107,7 +107,7 @@ def main() -> int:
             print(f"{variable}: {error}", file=sys.stderr)
             return 1
     text = rules(*excluded.values())
-    done = subprocess.run(["nft", "-f", "-"], input=text, text=True)
+    done = subprocess.run(["nft", "-f", "-"], input=text, text=True)  # says itself what it does not like
     if done.returncode:
         print(
             "The rules were not taken; nothing of them holds, and this Pod must not start.", file=sys.stderr

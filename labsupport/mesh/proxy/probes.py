@@ -23,7 +23,8 @@ from labsupport.mesh.proxy.settings import Probes, Settings
 
 PREFIX = "/probes/"
 READY = "/ready"
-READY_WAIT = 60.0  # seconds until the question whether Envoy is ready is answered with no
+TOGETHER = 32  # questions at once; the port is open to the whole cluster, and memory is small
+ANSWER = 5.0  # seconds for the question to come and for the answer to go
 READY_POLL = 0.02  # seconds; Envoy has no way to tell by itself
 REDIRECTS = 10  # as the kubelet
 AGENT = "kube-probe/1.0"  # applications know the kubelet by how this begins
@@ -163,13 +164,12 @@ def envoy_ready(admin_port: int) -> bool:
 class Server:
     """Listens from the start: a question that comes before Envoy runs waits, and is not refused."""
 
-    def __init__(
-        self, settings: Settings, ready: Callable[[int], bool] = envoy_ready, ready_wait: float = READY_WAIT
-    ) -> None:
+    def __init__(self, settings: Settings, ready: Callable[[int], bool] = envoy_ready) -> None:
         """Errors: OSError where the port is taken."""
         self._probes: Probes = settings.probes
         self._ip, self._admin = settings.ip, settings.admin_port
-        self._ready, self._ready_wait = ready, ready_wait
+        self._ready = ready
+        self._room = threading.BoundedSemaphore(TOGETHER)
         self._listening = socket.create_server(("", settings.probes_port), backlog=64)
 
     @property
@@ -184,7 +184,10 @@ class Server:
                 connection, _ = self._listening.accept()
             except OSError:
                 return  # closed
-            threading.Thread(target=self._one, args=(connection,), daemon=True).start()
+            if self._room.acquire(blocking=False):
+                threading.Thread(target=self._one, args=(connection,), daemon=True).start()
+            else:
+                connection.close()
 
     def close(self) -> None:
         """Hang up; whoever waits in `accept` wakes."""
@@ -193,9 +196,9 @@ class Server:
         self._listening.close()
 
     def _one(self, connection: socket.socket) -> None:
-        with connection:
-            try:
-                connection.settimeout(5.0)
+        try:
+            with connection, contextlib.suppress(OSError):  # who asked may have gone
+                connection.settimeout(ANSWER)
                 question = b""
                 while b"\r\n\r\n" not in question and len(question) < QUESTION_LIMIT:
                     part = connection.recv(4096)
@@ -203,7 +206,7 @@ class Server:
                         return
                     question += part
                 words = question.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
-                status, text = self.answer(words[1]) if len(words) == 3 else (400, "no HTTP")
+                status, text = self.answer(words[1], connection) if len(words) == 3 else (400, "no HTTP")
                 body = f"{text}\n".encode()
                 head = (
                     f"HTTP/1.1 {status} {'OK' if status == 200 else 'No'}\r\n"
@@ -211,23 +214,30 @@ class Server:
                     f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
                 )
                 connection.sendall(head.encode() + body)
-            except OSError:
-                pass  # who asked has gone
+        finally:
+            self._room.release()
 
-    def answer(self, path: str) -> tuple[int, str]:
+    def answer(self, path: str, connection: socket.socket) -> tuple[int, str]:
         """The status and text for `path`: READY, or PREFIX and the key of a probe."""
-        if path == READY:
-            return (200, "ready") if self._await_ready() else (503, "Envoy has no configuration yet")
+        if path == READY and connection.getpeername()[0].startswith(
+            "127."
+        ):  # it may take long: not for strangers
+            self._await_ready(connection)
+            return 200, "ready"
         probe = self._probes.get(path.removeprefix(PREFIX)) if path.startswith(PREFIX) else None
         if probe is None:
             return 404, f"there is no probe at {path}"
         fine, seen = check(self._ip, probe)
         return (200 if fine else 503), seen
 
-    def _await_ready(self) -> bool:
-        ends = time.monotonic() + self._ready_wait
+    def _await_ready(self, connection: socket.socket) -> None:
+        """Wait for Envoy as long as who asks does: a control plane that is away delays Pods, and fails none.
+
+        Errors: OSError once who asked has hung up.
+        """
+        connection.settimeout(READY_POLL)
         while not self._ready(self._admin):
-            if time.monotonic() > ends:
-                return False
-            time.sleep(READY_POLL)
-        return True
+            with contextlib.suppress(TimeoutError):
+                if not connection.recv(1):
+                    raise ConnectionAbortedError
+        connection.settimeout(ANSWER)

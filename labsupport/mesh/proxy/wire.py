@@ -32,13 +32,21 @@ def connect(address: tuple[str, int], timeout: float, mark: int | None = None) -
         try:
             opened.settimeout(timeout)
             if mark is not None:
-                opened.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+                _mark(opened, mark)
             opened.connect(place)
             return opened
         except OSError as failed:
             opened.close()
             error = failed
     raise error or OSError(f"{address[0]} has no address")
+
+
+def _mark(opened: socket.socket, mark: int) -> None:
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+    except PermissionError as error:
+        needed = "CAP_NET_RAW, and before Linux 5.17 CAP_NET_ADMIN"
+        raise PermissionError(error.errno, f"may not mark its connections: that needs {needed}") from error
 
 
 def exchange(

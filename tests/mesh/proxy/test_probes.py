@@ -193,6 +193,7 @@ class Answering:
 
     def __init__(self, port: int) -> None:
         self.ready = threading.Event()
+        self.asked = threading.Semaphore(0)
         settings = Settings(
             "orders-1",
             "shop",
@@ -205,9 +206,13 @@ class Answering:
                 "app/liveness": {"httpGet": {"port": port, "path": "/503"}},
             },
         )
-        self.server = probes.Server(settings, ready=lambda admin: self.ready.is_set(), ready_wait=0.2)
+        self.server = probes.Server(settings, ready=self.is_ready)
         self.thread = threading.Thread(target=self.server.run)
         self.thread.start()
+
+    def is_ready(self, admin: int) -> bool:
+        self.asked.release()
+        return self.ready.is_set()
 
     def get(self, path: str) -> tuple[int, str]:
         client = http.client.HTTPConnection(IP, self.server.port, timeout=5)
@@ -235,11 +240,35 @@ def test_the_kubelets_question_is_passed_on(answering: Answering) -> None:
 
 
 def test_ready_waits_for_envoy(answering: Answering) -> None:
-    assert answering.get("/ready") == (503, "Envoy has no configuration yet\n")
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(answering.get, "/ready")
+        assert answering.asked.acquire(timeout=5)
+        assert not asked.done()
         answering.ready.set()
         assert asked.result(5) == (200, "ready\n")
+
+
+def test_nobody_waits_for_who_has_hung_up(answering: Answering) -> None:
+    with socket.create_connection((IP, answering.server.port)) as asking:
+        asking.sendall(b"GET /ready HTTP/1.1\r\n\r\n")
+        assert answering.asked.acquire(timeout=5)
+    threads = [each for each in threading.enumerate() if "_one" in each.name]
+    assert threads
+    for each in threads:
+        each.join(5)
+        assert not each.is_alive()
+
+
+def test_what_is_too_much_at_once_is_turned_away(answering: Answering) -> None:
+    waiting = [socket.create_connection((IP, answering.server.port)) for _ in range(probes.TOGETHER)]
+    for each in waiting:
+        each.sendall(b"GET /ready HTTP/1.1\r\n\r\n")
+    with socket.create_connection((IP, answering.server.port), timeout=5) as late:
+        assert late.recv(1) == b""
+    answering.ready.set()
+    for each in waiting:
+        assert each.recv(15) == b"HTTP/1.1 200 OK"
+        each.close()
 
 
 def test_nonsense_and_silence_do_no_harm(answering: Answering) -> None:

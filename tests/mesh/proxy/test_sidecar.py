@@ -27,6 +27,7 @@ from labsupport.mesh.https import Server
 from labsupport.mesh.identity import ca, endpoint
 from labsupport.mesh.identity.csr import Keys
 from labsupport.mesh.identity.serving import SERVER_OPTIONS, OwnCertificate, https_context, server_credentials
+from labsupport.mesh.proxy import __main__ as main
 from labsupport.mesh.proxy import sds
 from labsupport.mesh.proxy.bootstrap import bootstrap
 from labsupport.mesh.proxy.settings import Settings
@@ -206,6 +207,24 @@ def sidecar(tmp_path: Path, control: Control, envoy: str) -> Iterator[Callable[[
             each.end()
 
 
+def test_the_end_waits_for_requests_that_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way = [2, 1, 0]
+    asked: list[str] = []
+
+    def admin(port: int, method: str, target: str) -> str:
+        asked.append(f"{method} {target.partition('?')[0]}")
+        if method == "POST":
+            return "OK\n"
+        return f"http.admin.downstream_rq_active: 1\nhttp.inbound.downstream_rq_active: {under_way.pop(0)}\n"
+
+    monkeypatch.setattr(main, "admin", admin)
+    main.drain(15000, time.monotonic() + 60)
+    assert asked == ["POST /healthcheck/fail", *["GET /stats"] * 3]
+    under_way[:] = [1]
+    main.drain(15000, time.monotonic() - 1)  # too late: nothing is asked
+    assert under_way == [1]
+
+
 @pytest.mark.parametrize("capture", ["redirect", "env"])
 def test_envoy_takes_the_bootstrap(tmp_path: Path, control: Control, envoy: str, capture: str) -> None:
     settings = Settings(
@@ -245,6 +264,8 @@ def test_it_gets_a_certificate_starts_envoy_renews_and_ends(
     until(lambda: running.stat("sds.identity.update_success") > before)
     assert Path(settings.identity_file).read_text() != first
     assert running.stat("sds.identity.update_rejected") == 0
+    main.drain(settings.admin_port, time.monotonic() + 60)  # nothing is under way, so this takes no minute
+    assert running.get(settings.health_port, "/healthz/ready") == (503, "DRAINING\n")
     status, log = running.end()
     assert status == 0
     assert "renewed in" in log
