@@ -252,9 +252,7 @@ def test_nobody_waits_for_who_has_hung_up(answering: Answering) -> None:
     with socket.create_connection((IP, answering.server.port)) as asking:
         asking.sendall(b"GET /ready HTTP/1.1\r\n\r\n")
         assert answering.asked.acquire(timeout=5)
-    threads = [each for each in threading.enumerate() if "_one" in each.name]
-    assert threads
-    for each in threads:
+    for each in [each for each in threading.enumerate() if "_one" in each.name]:
         each.join(5)
         assert not each.is_alive()
 
