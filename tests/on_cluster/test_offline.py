@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from labsupport.cluster import versions
+from labsupport.cluster import gatewayapi, versions
 from labsupport.cluster.bundle import archive, manifest
 from labsupport.cluster.bundle.manifest import PartEntry
 from labsupport.cluster.licences import gobinary, gomodules
@@ -108,6 +108,9 @@ def test_lab_00_where_no_name_resolves(bundle: Bundle, tmp_path: Path) -> None:
     assert set(names) - {"example.org", "127.0.0.1", "localhost", "::1"} == set()
     for program in (tmp_path / "cache/labs/bin").glob("*-*/*.json"):
         assert json.loads(program.read_text())["origin"] == "bundle"
+    definitions = gatewayapi.in_cache(tmp_path / "cache/labs")
+    assert definitions is not None
+    assert definitions.origin == "bundle"
     # Of the cluster nothing is left, in this namespace or on the disk.
     after = surroundings()
     assert (after.mounts, after.devices) == (before.mounts, before.devices)
