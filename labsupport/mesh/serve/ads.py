@@ -15,6 +15,7 @@ import grpc
 from envoy.service.discovery.v3 import ads_pb2_grpc
 
 from labsupport.mesh.api import Name
+from labsupport.mesh.identity.serving import SERVER_OPTIONS
 from labsupport.mesh.serve.hub import Hub, Proxy
 from labsupport.mesh.serve.session import Request
 
@@ -79,11 +80,11 @@ def server(
 
     Without credentials it speaks plain text: for tests.
     """
-    made = grpc.aio.server(options=[
-        ("grpc.max_receive_message_length", 64 * 2**20),  # a reconnecting proxy lists all that it has
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    ])  # fmt: skip
+    received = (
+        "grpc.max_receive_message_length",
+        64 * 2**20,
+    )  # a proxy that comes again lists all that it has
+    made = grpc.aio.server(options=[*SERVER_OPTIONS, received, ("grpc.keepalive_time_ms", 30_000)])
     ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(DiscoveryService(hub, caller), made)
     port = made.add_secure_port(address, credentials) if credentials else made.add_insecure_port(address)
     return made, port
