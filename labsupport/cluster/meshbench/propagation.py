@@ -21,6 +21,7 @@ from labsupport.errors import LabsError
 
 CHANGES, EVERY = 50, 0.6  # seconds from one change to the next: longer than any answer may be stale
 RATE, CONNECTIONS = 500.0, 8
+LONGEST, STOP = 600.0, "/tmp/stop"  # seconds, and the file that ends the requests sooner  # noqa: S108 (in a Pod)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def measure(place: Place, changes: int = CHANGES) -> Propagation:
         took.append(1000 * (time.time() - at))
 
     def send() -> None:
-        said.append(place.steady(MESH, url(MESH), RATE, changes * EVERY + 3, CONNECTIONS))
+        said.append(place.steady(MESH, url(MESH), RATE, LONGEST, CONNECTIONS, STOP))
 
     with phase(f"{changes} changes of a route under {RATE:g} requests a second"):
         apply(0)
@@ -65,6 +66,8 @@ def measure(place: Place, changes: int = CHANGES) -> Propagation:
                 max(0.0, begun + version * EVERY - time.monotonic())
             )  # a steady pace, not a wait for something
             apply(version)
+        time.sleep(EVERY)
+        place.run(MESH, "client", ["touch", STOP], "client")
         sending.join()
     if not said:
         raise LabsError("the requests ended with an error")

@@ -1,6 +1,7 @@
 """Requests at a fixed rate over connections that stay open.
 
-`python3 -m labsupport.mesh.bench.steady URL RATE SECONDS CONNECTIONS` prints one JSON document: latencies, failures,
+`python3 -m labsupport.mesh.bench.steady URL RATE SECONDS CONNECTIONS [STOP]` sends for so many seconds, or until there
+is a file STOP. It prints one JSON document: latencies, failures,
 and for each value of the header x-version when it was answered first and last (seconds since the epoch), by which a
 change's last stale answer is found. A request that starts late is measured from when it was due. Raw HTTP/1.1 on
 asyncio: a client library would cost more than what is measured.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 import sys
 import time
 from dataclasses import dataclass, field
@@ -58,13 +60,15 @@ def percentile(ordered: list[float], percent: float) -> float:
     return round(ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)], 3)
 
 
-async def connection(url: SplitResult, seen: Seen, begins: float, ends: float, every: float) -> None:
+async def connection(
+    url: SplitResult, seen: Seen, begins: float, ends: float, every: float, stop: str = ""
+) -> None:
     """One connection's requests, one every `every` seconds; opened anew after a failure."""
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     request = f"GET {path} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n".encode()
     streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
     due = begins
-    while due < ends:
+    while due < ends and not (stop and os.path.exists(stop)):  # noqa: PTH110 (a thousand times a second)
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         try:
             async with asyncio.timeout(TIMEOUT):
@@ -103,13 +107,13 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, str, bool]:
     return int(head[0].split()[1]), headers.get("x-version", ""), keep
 
 
-async def run(address: str, rate: float, seconds: float, connections: int) -> Seen:
+async def run(address: str, rate: float, seconds: float, connections: int, stop: str = "") -> Seen:
     """Send `rate` requests a second over all connections together, for `seconds`."""
     url, seen = urlsplit(address), Seen()
     every = connections / rate
     begins = time.perf_counter() + 0.1
     tasks = [
-        connection(url, seen, begins + index * every / connections, begins + seconds, every)
+        connection(url, seen, begins + index * every / connections, begins + seconds, every, stop)
         for index in range(connections)
     ]
     await asyncio.gather(*tasks)
@@ -118,8 +122,8 @@ async def run(address: str, rate: float, seconds: float, connections: int) -> Se
 
 def main() -> int:
     """Send, and print what came back."""
-    address, rate, seconds, connections = sys.argv[1:]
-    seen = asyncio.run(run(address, float(rate), float(seconds), int(connections)))
+    address, rate, seconds, connections, *stop = sys.argv[1:]
+    seen = asyncio.run(run(address, float(rate), float(seconds), int(connections), *stop))
     print(json.dumps(seen.as_dict()))
     return 0
 
