@@ -52,10 +52,14 @@ class Place:
         return next(str(e["metadata"]["name"]) for e in found if "deletionTimestamp" not in e["metadata"])
 
     def steady(
-        self, namespace: str, url: str, rate: float, seconds: float, connections: int
+        self, namespace: str, url: str, rate: float, seconds: float, connections: int, stop: str = ""
     ) -> dict[str, Any]:
-        """Send requests from the namespace's client for `seconds` and return what came back (mesh/bench/steady.py)."""
-        words = [*STEADY, url, *(f"{each:g}" for each in (rate, seconds, connections))]
+        """Send requests from the namespace's client and return what came back (mesh/bench/steady.py).
+
+        For `seconds`, or until there is a file `stop` in the client's container.
+        """
+        numbers = (f"{each:g}" for each in (rate, seconds, connections))
+        words = [*STEADY, url, *numbers, *([stop] if stop else [])]
         pod = self.pod(namespace, "client")
         found: dict[str, Any] = json.loads(
             execute(self.api, namespace, pod, words, container="client", timeout=seconds + 30)
