@@ -27,13 +27,16 @@ CONNECTIONS = 200  # at once; further ones are closed at once, so that strangers
 
 @dataclass(frozen=True)
 class Request:
-    """One request. `query` is what follows "?", not decoded; names of `headers` are in lower case."""
+    """One request. `query` is what follows "?", not decoded; names of `headers` are in lower case; `peer` is the address
+    that it came from.
+    """
 
     method: str
     path: str
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    peer: str = ""
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,7 @@ class _Connection(BaseHTTPRequestHandler):
             return Response.json({"error": f"There is nothing at {self.command} {path}."}, status)
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
-            return handler(Request(self.command, path, query, headers, body))
+            return handler(Request(self.command, path, query, headers, body, str(self.client_address[0])))
         except Exception:
             log.exception("%s %s", self.command, path)
             return Response.json({"error": "The control plane failed; its log says why."}, 500)

@@ -80,12 +80,15 @@ def certify(
     keys: Keys,
     ttl: timedelta = TTL,
     now: datetime | None = None,
+    peer: str = "",
 ) -> Issued:
     """A certificate for the Pod whose `token` this is, on the key in `csr` (PEM text), valid for `ttl`.
 
+    `peer`: the address that the request came from, which must be the Pod's own once that is known.
+
     Errors: RefusedRequest; kube.Refused and kube.Unreachable where the API server does not do its part.
     """
-    identity = identify(api, token)  # first: who is nobody learns nothing about requests
+    identity = identify(api, token, peer)  # first: who is nobody learns nothing about requests
     key = requested_key(csr, identity)
     keys.claim(key, identity)
     certificate = authority.issue(key, identity, ttl, now=now or datetime.now(UTC))

@@ -33,7 +33,9 @@ def certificates(
 
     def handle(request: Request) -> Response:
         try:
-            issued = certify(api, authority(), _token(request), _csr(request), keys=keys, ttl=ttl())
+            issued = certify(
+                api, authority(), _token(request), _csr(request), keys=keys, ttl=ttl(), peer=request.peer
+            )
         except RefusedRequest as refusal:
             told(refusal)
             return Response.json({"error": refusal.text}, refusal.status)

@@ -34,8 +34,10 @@ class RefusedRequest(Exception):
         self.text = text
 
 
-def identify(api: ApiClient, token: str) -> Identity:
+def identify(api: ApiClient, token: str, peer: str = "") -> Identity:
     """Who holds `token`, by what the API server says of it and of the Pod that it is bound to.
+
+    `peer`: the address that it was shown from; "" is not looked at.
 
     Errors: RefusedRequest; kube.Refused and kube.Unreachable where the API server does not do its part.
     """
@@ -58,7 +60,7 @@ def identify(api: ApiClient, token: str) -> Identity:
         raise RefusedRequest(
             FORBIDDEN, f"There is no Pod {identity.namespace}/{identity.pod} any more."
         ) from error
-    check_pod(identity, pod)
+    check_pod(identity, pod, peer)
     return identity
 
 
@@ -86,10 +88,11 @@ def reviewed(status: dict[str, Any]) -> Identity:
     return Identity(namespace, account, pod, uid)
 
 
-def check_pod(identity: Identity, pod: dict[str, Any]) -> None:
-    """Whether `pod` is the one in `identity` and still runs. Errors: RefusedRequest.
+def check_pod(identity: Identity, pod: dict[str, Any], peer: str = "") -> None:
+    """Whether `pod` is the one in `identity`, still runs, and is where `peer` is. Errors: RefusedRequest.
 
-    A Pod that is being deleted runs until its grace period ends, and may need a certificate for that long.
+    A Pod that is being deleted runs until its grace period ends, and may need a certificate for that long. A Pod that
+    has just started has no address in the API yet, so that a token stolen in its first second would pass.
     """
     where = f"{identity.namespace}/{identity.pod}"
     if pod["metadata"]["uid"] != identity.uid:
@@ -102,3 +105,8 @@ def check_pod(identity: Identity, pod: dict[str, Any]) -> None:
     state = (pod.get("status") or {}).get("phase", "")
     if state in FINISHED:
         raise RefusedRequest(FORBIDDEN, f"Pod {where} has ended ({state}).")
+    addresses = [each["ip"] for each in (pod.get("status") or {}).get("podIPs") or ()]
+    if peer and addresses and peer not in addresses:
+        raise RefusedRequest(
+            FORBIDDEN, f"The token of Pod {where} was shown from {peer}, which is not that Pod's address."
+        )
