@@ -118,3 +118,33 @@ def others(draw: Any, space: str) -> Object:
 def events(draw: Any) -> Event:
     kind = draw(st.sampled_from([services, slices, pods, routes, others]))
     return Event(draw(kind(draw(st.sampled_from(SPACES)))), draw(st.integers(0, 3)) == 0)
+
+
+def world() -> list[Object]:
+    """What there is before anything changes: enough that each change meets something."""
+    found: list[Object] = []
+    ports = [
+        {"name": "http", "port": 80, "targetPort": 8080},
+        {"name": "any", "port": 8081, "targetPort": "web"},
+        {"name": "tcp", "port": 9090, "targetPort": 9090},
+    ]
+    for number, space in enumerate(SPACES):
+        for name in SERVICES:
+            address = f"10.96.{number}.{SERVICES.index(name)}"
+            found.append(service(name, *ports, namespace=space, address=address, app="a"))
+        behind = [f"{each}@10.244.0.{i}" for i, each in enumerate(PODS, 1)]
+        found.append(endpoint_slice("a", *behind, namespace=space))
+        found[-1]["metadata"]["name"] = "one"
+        found += [pod(each, f"10.244.0.{i}", namespace=space) for i, each in enumerate(PODS, 1)]
+        found[-1]["metadata"]["labels"][names.PROXY] = "env"
+        rule = to("a", "b")
+        for each in rule["backendRefs"]:
+            each["namespace"] = SPACES[1 - number]
+        found.append(route("one", rule, parent="a", namespace=space))
+        found.append(route("two", to("b"), parent="b", namespace=space))
+        found[-1]["spec"]["parentRefs"][0]["namespace"] = SPACES[1 - number]
+    source = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "other"}
+    spec = {"from": [source], "to": [{"group": "", "kind": "Service"}]}
+    metadata = {"name": "default", "namespace": "shop", "generation": 1}
+    found.append({"kind": "ReferenceGrant", "metadata": metadata, "spec": spec})
+    return found

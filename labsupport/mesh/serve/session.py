@@ -21,6 +21,7 @@ from labsupport.mesh.translate import envoy
 from labsupport.mesh.translate.resource import Key
 
 WILDCARD = "*"
+UNKNOWN = "?"  # in place of a version
 # Names for readers: the package has no types.
 Request: TypeAlias = Any  # discovery_pb2.DeltaDiscoveryRequest
 Response: TypeAlias = Any  # discovery_pb2.DeltaDiscoveryResponse
@@ -42,9 +43,8 @@ class Subscription:
 
     wildcard: bool = False
     names: set[str] = field(default_factory=set)
-    has: dict[str, str] = field(
-        default_factory=dict
-    )  # name -> version; "" where it was told that there is none
+    # Name -> version; "" where it was told that there is none, UNKNOWN where it refused several together.
+    has: dict[str, str] = field(default_factory=dict)
     open: set[str] = field(default_factory=set)  # names to look at again
     alone: list[str] = field(default_factory=list)  # names that go one by one, after a refusal of several
     refused: dict[str, str] = field(default_factory=dict)  # name -> the version that this proxy does not take
@@ -121,9 +121,8 @@ class Session:
                 self._store.accepted(key, version)
                 subscription.refused.pop(name, None)
             return set()
-        for name in sent:
-            subscription.has.pop(name, None)
         if len(sent) > 1:
+            subscription.has |= dict.fromkeys(sent, UNKNOWN)  # it may have taken some of them
             # One bad resource must not keep the others away.
             subscription.alone += sent
             return set()
@@ -146,13 +145,22 @@ class Session:
 
     def responses(self) -> Iterator[Response]:
         """What can be sent now, in an order in which nothing is named before it is there."""
-        for type_url in envoy.PUSH_ORDER:
+        # Clusters twice: one that goes waits for what names it, and that may have nothing to say after all.
+        for type_url in (*envoy.PUSH_ORDER, envoy.CLUSTER):
             if not self.types[type_url].nonce and (response := self._response(type_url)):
                 yield response
 
     def _response(self, type_url: str) -> Response | None:
         subscription = self.types[type_url]
-        names = {subscription.alone.pop(0)} if subscription.alone else set(subscription.open)
+        while subscription.alone:
+            name = subscription.alone.pop(0)
+            if response := self._about(type_url, {name}):
+                return response
+        return self._about(type_url, set(subscription.open))
+
+    def _about(self, type_url: str, names: set[str]) -> Response | None:
+        """A response with what is different of these names; None if nothing is."""
+        subscription = self.types[type_url]
         response = discovery_pb2.DeltaDiscoveryResponse(type_url=type_url)
         later: set[str] = set()
         for name in sorted(names):
@@ -171,7 +179,7 @@ class Session:
                 subscription.has[name] = served.version
                 if type_url == envoy.CLUSTER:
                     self._endpoints_again(name)
-            elif has != "" and not found:
+            elif not found and (has or (has is None and name in subscription.names)):
                 if type_url == envoy.CLUSTER and self._may_be_used():
                     later.add(name)
                     continue

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from labsupport.mesh import changes
 from labsupport.mesh.api import Name, Reference
-from labsupport.mesh.model import Index, Model
+from labsupport.mesh.model import Index
 from labsupport.mesh.translate import parts
 from labsupport.mesh.translate.parts import Part
 from labsupport.mesh.translate.resource import Key, Resource
 from tests.mesh import samples
-from tests.mesh.changing import CONNECTED, Event, events
+from tests.mesh.changing import CONNECTED, Event, events, world
 
 # The same examples in each run; no deadlines, as machines may be busy.
-steady = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+steady = settings(max_examples=30, deadline=None, derandomize=True, database=None)
 Made = dict[Part, list[Resource]]
 
 
@@ -26,9 +26,9 @@ def served(made: Made) -> dict[Key, Resource]:
 
 
 @steady
-@given(st.lists(events(), min_size=1, max_size=20))
+@given(st.lists(events(), min_size=1, max_size=6))
 def test_what_is_affected_is_enough(told: list[Event]) -> None:
-    model, made = Model(), {}
+    model, made = samples.model(*world()), {}
     for part in parts.everything(model, CONNECTED):
         made[part] = parts.translate(model, part)
     for event in told:
@@ -41,9 +41,9 @@ def test_what_is_affected_is_enough(told: list[Event]) -> None:
 
 
 @steady
-@given(st.lists(events(), max_size=15))
+@given(st.lists(events(), max_size=6))
 def test_resources_have_keys_of_their_own(told: list[Event]) -> None:
-    model = Model(roots="pem")
+    model = samples.model(*world())
     for event in told:
         model = changes.applied(model, event.object, gone=event.gone)
     made = {part: parts.translate(model, part) for part in parts.everything(model, CONNECTED)}
@@ -51,27 +51,25 @@ def test_resources_have_keys_of_their_own(told: list[Event]) -> None:
 
 
 @steady
-@given(st.lists(events(), max_size=15))
+@given(st.lists(events(), max_size=6))
 def test_joins_are_kept_up(told: list[Event]) -> None:
     """However the objects came and went, the model is the same as if what is left had come at once."""
-    model, left = Model(), {}
+    model = samples.model(*world())
+    left = {changes.reference(each): each for each in world()}
     for event in told:
         reference = changes.reference(event.object)
         left.pop(reference, None)
         if not event.gone:
             left[reference] = event.object
         model = changes.applied(model, event.object, gone=event.gone)
-    anew = Model()
-    for each in left.values():
-        anew = changes.applied(anew, each)
-    assert model == anew
+    assert model == samples.model(*left.values())
 
 
 @steady
 @given(st.lists(events(), max_size=5), events())
 def test_what_is_told_again_changes_nothing(told: list[Event], last: Event) -> None:
     """Watches tell of much that does not matter here, such as the heartbeats of Pods: the model stays the same one."""
-    model = Model()
+    model = samples.model(*world())
     for event in [*told, last]:
         model = changes.applied(model, event.object, gone=event.gone)
     assert changes.applied(model, last.object, gone=last.gone) is model
