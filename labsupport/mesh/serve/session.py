@@ -1,4 +1,4 @@
-"""What one proxy subscribes to, has, and refused: the incremental variant of the xDS protocol, without the network.
+"""What one proyy subscribes to, has, and refused: the incremental variant of the xDS protocol, without the network.
 
 https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds. For each type one response at most is
 on its way; what changes meanwhile goes into the next one, so that a slow proxy gets fewer and larger ones.

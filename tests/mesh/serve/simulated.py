@@ -54,7 +54,11 @@ def clusters(body: bytes, type_url: str) -> set[str]:
     single = re.findall(r'"cluster": "([^"]+)"', said)
     return {
         *single,
-        *(name for each in weighted for name in re.findall(r'"name": "([^"]+/\d+(?:/tcp)?)"', each)),
+        *(
+            name
+            for each in weighted
+            for name in re.findall(r'"name": "([^"]+/\d+(?:/tcp)?|unavailable)"', each)
+        ),
     }
 
 

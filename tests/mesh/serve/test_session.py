@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import pytest
 from envoy.service.discovery.v3 import discovery_pb2
@@ -23,7 +24,7 @@ from labsupport.mesh.serve.store import Store
 from labsupport.mesh.translate import envoy, parts
 from tests.mesh import samples
 from tests.mesh.changing import Event, events, world
-from tests.mesh.serve.simulated import ALL, Proxy
+from tests.mesh.serve.simulated import ALL, Proxy, clusters
 
 POD = Name("shop", "a-1")
 
@@ -269,3 +270,40 @@ def test_a_refusal_of_what_others_run_is_one_proxys_own() -> None:
     assert not bad.session.synced
     (refusal,) = bad.session.refusals
     assert refusal.names == ("shop/orders/80",)
+
+
+def test_a_cluster_that_changed_gets_its_endpoints_again() -> None:
+    mesh = shop()
+    proxy = mesh.join()
+    mesh.settle()
+    proxy.sent.clear()
+    mesh.told(Event(samples.pod("orders-1", "10.244.0.11", account="another"), False))
+    mesh.settle()
+    assert set(proxy.sent) >= {(envoy.CLUSTER, "shop/orders/80"), (envoy.ENDPOINTS, "shop/orders/80")}
+    assert proxy.warming == set()
+
+
+def test_what_names_a_cluster_goes_before_it() -> None:
+    mesh = Mesh(*samples.shop(), samples.route("one", samples.to("orders", "orders-v2")))
+    proxy = mesh.join()
+    mesh.settle()
+    mesh.told(Event(samples.service("orders-v2", address="10.96.0.2"), True))
+    proxy.push()
+    first = [(each.type_url, [*each.removed_resources]) for each in proxy.responses]
+    assert (envoy.LISTENER, ["shop/orders-v2/80"]) in first
+    assert envoy.CLUSTER not in dict(first)
+    assert [name for each in proxy.responses for name in clusters_of(each)] == [
+        "shop/orders/80",
+        "unavailable",
+    ]
+    mesh.settle()
+    assert proxy.dangling == []
+    assert "shop/orders-v2/80" not in proxy.has[envoy.CLUSTER]
+
+
+def clusters_of(response: Any) -> list[str]:
+    if response.type_url != envoy.ROUTES:
+        return []
+    return sorted(
+        {name for each in response.resources for name in clusters(each.resource.value, envoy.ROUTES)}
+    )
