@@ -96,8 +96,10 @@ def protocol(port: Object) -> str:
 
 
 def service(found: Object) -> Service:
-    """A Service's record; of its ports those of TCP."""
+    """A Service's record; of its ports those of TCP. An ExternalName has none: it is a name in DNS, and no more."""
     spec = found["spec"]
+    if spec.get("type") == "ExternalName":
+        return Service(name_of(found), (), ())
     addresses = spec.get("clusterIPs") or [spec.get("clusterIP", "")]
     ports = [
         Port(port.get("name", ""), port["port"], protocol(port), port.get("targetPort") or port["port"])
@@ -116,6 +118,7 @@ class Endpoint:
     ready: bool
     serving: bool
     pod: Name | None
+    terminating: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,8 @@ def _endpoint(found: Object, slice_: Name) -> Endpoint:
         if target.get("kind") == "Pod"
         else None
     )
-    return Endpoint(found["addresses"][0], ready, serving, of)
+    ends = conditions.get("terminating") is True
+    return Endpoint(found["addresses"][0], ready, serving, of, ends)
 
 
 @dataclass(frozen=True)
@@ -291,7 +295,8 @@ def grant(found: Object) -> Grant:
     targets = [each for each in spec["to"] if not each.get("group") and each["kind"] == "Service"]
     every = any("name" not in each for each in targets)
     services = None if every else frozenset(each["name"] for each in targets)
-    sources = frozenset((each["kind"], each["namespace"]) for each in spec["from"])
+    routes = [each for each in spec["from"] if each["group"] == "gateway.networking.k8s.io"]
+    sources = frozenset((each["kind"], each["namespace"]) for each in routes)
     return Grant(name_of(found), sources, services)
 
 

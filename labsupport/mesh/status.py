@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labsupport.mesh import changes, names
+from labsupport.mesh import api, changes, names
 from labsupport.mesh.api import Name, Object, Parent, Reference, Route
-from labsupport.mesh.model import Model
+from labsupport.mesh.model import Model, parents
 from labsupport.mesh.translate import routes
 from labsupport.mesh.translate.services import speaks_http
 
@@ -29,7 +29,11 @@ def touched(before: Model, after: Model, changed: Reference) -> set[Reference]:
     """The objects whose status may be another one after a change."""
     name = Name(changed.namespace, changed.name)
     match changed.kind:
-        case "HTTPRoute" | "GRPCRoute" | "PeerAuthentication" | "MeshConfig":
+        case "HTTPRoute" | "GRPCRoute":
+            # Those that share a parent with it, too: where there are both kinds, GRPCRoutes alone hold.
+            found = [route for model in (before, after) if (route := model.routes.get(changed))]
+            return {changed}.union(*(after.routes_of[parent] for route in found for parent in parents(route)))
+        case "PeerAuthentication" | "MeshConfig":
             return {changed}
         case "Service":
             return set(after.routes_of[name] | after.users_of[name] | before.routes_of[name])
@@ -70,6 +74,9 @@ def _accepted(model: Model, route: Route, parent: Parent) -> Condition:
     service = model.services.get(parent.name)
     if service is None:
         return Condition("Accepted", False, "NoMatchingParent", f"there is no Service {parent.name}")
+    if not service.addresses:
+        text = f"Service {parent.name} has no address of its own: clients call what is behind it"
+        return Condition("Accepted", False, "NoMatchingParent", text)
     ports = [port for port in service.ports if routes.selects(parent, port)]
     if not ports:
         asked = f"port {parent.port}" if parent.port is not None else f"port named {parent.section!r}"
@@ -79,6 +86,11 @@ def _accepted(model: Model, route: Route, parent: Parent) -> Condition:
         return Condition(
             "Accepted", False, "NoMatchingParent", f"no port of {parent.name} speaks HTTP: {said}"
         )
+    held = [routes.attached_routes(model, parent.name, port) for port in ports if speaks_http(port)]
+    kinds = [{each.kind for each in routes.of(attached, route.name.namespace)} for attached in held]
+    if route.kind == "HTTPRoute" and all("GRPCRoute" in each for each in kinds):
+        text = f"there are GRPCRoutes of {parent.name}, and where there are both kinds they alone hold"
+        return Condition("Accepted", False, "Conflicted", text)
     if faults := routes.faults(route):
         return Condition("Accepted", False, "UnsupportedValue", "; ".join(faults))
     return Condition("Accepted", True, "Accepted", "attached")
@@ -129,9 +141,7 @@ def written(conditions: list[Condition], generation: int, before: list[Object], 
 
 def route_status(model: Model, found: Object, refusal: str, now: str) -> Object | None:
     """The status of a route as it should be, or None if it is so already. What other controllers say stays."""
-    route = model.routes.get(changes.reference(found))
-    if route is None:
-        return None
+    route = api.route(found)  # not the model's: that may be of before or after
     held = (found.get("status") or {}).get("parents") or []
     others = [each for each in held if each["controllerName"] != names.CONTROLLER]
     ours = [each for each in held if each["controllerName"] == names.CONTROLLER]

@@ -69,8 +69,12 @@ async def _send(proxy: Proxy, context: grpc.aio.ServicerContext[Any, Any]) -> No
     while True:
         await proxy.wake.wait()
         proxy.wake.clear()
-        for response in proxy.session.responses():
-            await context.write(response)
+        try:
+            for response in proxy.session.responses():
+                await context.write(response)
+        except Exception:  # a proxy that is told nothing more must not stay connected
+            log.exception("nothing can be sent to %s", proxy.name)
+            await context.abort(grpc.StatusCode.INTERNAL, "this stream is broken; come again")
 
 
 def server(

@@ -58,8 +58,7 @@ def configuration(model: Model, namespace: str) -> Json:
         for port in model.services[name].ports:
             if speaks_http(port):
                 attached = routes.attached_routes(model, name, port)
-                own = [route for route in attached if route.name.namespace == namespace]
-                used = own or [route for route in attached if route.name.namespace == name.namespace]
+                used = routes.of(attached, namespace) or routes.of(attached, name.namespace)
                 (host,) = routes.configuration(model, name, port, used)["virtual_hosts"]
                 hosts.append({**host, "domains": domains(name, port, namespace)})
     anything = {"match": {"prefix": "/"}, "route": {"cluster": FORWARD, "timeout": "0s"}}

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 from labsupport.mesh.api import Object
 from labsupport.mesh.translate.envoy import Json
+from labsupport.mesh.translate.matches import first_of_each
 
-SUPPORTED = {
-    "RequestHeaderModifier",
-    "ResponseHeaderModifier",
+SUPPORTED_AT_BACKENDS = {"RequestHeaderModifier", "ResponseHeaderModifier"}
+SUPPORTED = SUPPORTED_AT_BACKENDS | {
     "RequestMirror",
     "RequestRedirect",
     "URLRewrite",
@@ -38,17 +38,31 @@ def headers(filters: Iterable[Object]) -> Json:
 
 def _headers(found: Json, side: str, change: Object) -> None:
     for key, action in (("set", "OVERWRITE_IF_EXISTS_OR_ADD"), ("add", "APPEND_IF_EXISTS_OR_ADD")):
-        for each in change.get(key) or ():
+        for each in first_of_each(change.get(key) or (), fold=True):
+            if each["name"].lower() == "host":
+                continue  # Envoy refuses that; `host` has it
             # Envoy would expand %…% in a value; to the Gateway API it is text.
             header = {"key": each["name"], "value": each["value"].replace("%", "%%")}
             entry = {"header": header, "append_action": action}
             found.setdefault(f"{side}_headers_to_add", []).append(entry)
-    if removed := change.get("remove"):
+    if removed := [name for name in change.get("remove") or () if name.lower() != "host"]:
         found.setdefault(f"{side}_headers_to_remove", []).extend(removed)
 
 
-def redirect(filters: Iterable[Object], prefix: str) -> Json | None:
-    """The redirect among the filters, if there is one; `prefix` is what the rule's path matched by."""
+def host(filters: Iterable[Object]) -> Json:
+    """The Host header, if it is among those that are set."""
+    changes = [each[kind] for each in filters if (kind := "requestHeaderModifier") in each]
+    named = [each for change in changes for key in ("set", "add") for each in change.get(key) or ()]
+    values = [each["value"] for each in named if each["name"].lower() == "host"]
+    return {"host_rewrite_literal": values[-1]} if values else {}
+
+
+def redirect(filters: Iterable[Object], prefix: str, port: int) -> Json | None:
+    """The redirect among the filters, if there is one.
+
+    `prefix` is what the rule's path matched by, `port` the Service's: clients stay at it if neither a port nor a scheme
+    is asked for.
+    """
     asked = next((each["requestRedirect"] for each in filters if each["type"] == "RequestRedirect"), None)
     if asked is None:
         return None
@@ -57,8 +71,11 @@ def redirect(filters: Iterable[Object], prefix: str) -> Json | None:
         found["host_redirect"] = asked["hostname"]
     if "scheme" in asked:
         found["scheme_redirect"] = asked["scheme"]
-    if port := asked.get("port") or _WELL_KNOWN.get(asked.get("scheme", "")):
-        found["port_redirect"] = port
+    wanted = asked.get("port") or _WELL_KNOWN.get(asked.get("scheme", ""), port)
+    # A scheme's well-known port is left out of `location`, but Envoy keeps the one in the request's Host header.
+    bare = "hostname" in asked or port == _WELL_KNOWN["http"]
+    if wanted != _WELL_KNOWN[asked.get("scheme", "http")] or not bare:
+        found["port_redirect"] = wanted
     if path := asked.get("path"):
         if path["type"] == "ReplaceFullPath":
             found["path_redirect"] = path["replaceFullPath"]
@@ -89,6 +106,8 @@ def _prefix(matched: str, replacement: str) -> Json:
         return {"prefix_rewrite": replacement}
     if replacement:  # from the root
         return {"regex_rewrite": _regex("^/", f"{replacement}/")}
+    if not matched:
+        return {}
     return {"regex_rewrite": _regex(f"^{re.escape(matched)}/*", "/")}
 
 
@@ -106,7 +125,11 @@ def mirror(found: Object, cluster: str) -> Json:
         numerator, denominator = asked["fraction"]["numerator"], asked["fraction"].get("denominator", 100)
     # Envoy knows hundredths, ten-thousandths and millionths.
     share = {"numerator": round(numerator * 1_000_000 / denominator), "denominator": "MILLION"}
-    return {"cluster": cluster, "runtime_fraction": {"default_value": share}}
+    return {
+        "cluster": cluster,
+        "runtime_fraction": {"default_value": share},
+        "disable_shadow_host_suffix_append": True,  # a copy is a copy: its Host header too
+    }
 
 
 def seconds(duration: str) -> float:

@@ -41,6 +41,7 @@ def listener(model: Model, workload: Workload) -> Json:
     held = model.authentication(name.namespace)
     ports = {**dict.fromkeys(held.ports if held else (), api.AUTO), **declared}
     chains = [_chain("nowhere", [envoy.tcp("nowhere", NOWHERE)], {"destination_port": names.INBOUND})]
+    ports.pop(names.INBOUND, None)  # nothing but this proxy listens there
     for number, protocol in sorted(ports.items()):
         chains += _chains(protocol, model.mode(name.namespace, number), number)
     chains += _chains(api.AUTO, model.mode(name.namespace), None)

@@ -1,7 +1,8 @@
 """Which requests a rule is for, and which of two matches comes first.
 
 The Gateway API orders matches (HTTPRouteRule.matches in its reference): an exact path, then the longer prefix, a
-method, more headers, more query parameters. Envoy takes the first route that matches, so that order is made here.
+method, more headers, more query parameters; for a GRPCRoute the longer service, the longer method, more headers. Envoy
+takes the first route that matches, so that order is made here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from labsupport.mesh.translate.envoy import Json
 
 _QUIET = re2.Options()
 _QUIET.log_errors = False  # what is wrong is said in the route's status
-_EXACT, _PREFIX, _REGEX = 0, 1, 2  # a regular expression is no more specific than what is written out
+# A regular expression is no more specific than what is written out, but more so than "everything".
+_EXACT, _PREFIX, _REGEX, _ANY = range(4)
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,11 @@ def fault(match: Object) -> str:
 def _http(match: Object) -> Match:
     path = match.get("path") or {}
     kind, value = path.get("type", "PathPrefix"), path.get("value", "/")
-    headers = [_named(each) for each in _first_of_each(match.get("headers") or (), fold=True)]
+    headers = [_named(each) for each in first_of_each(match.get("headers") or (), fold=True)]
+    count = len(headers)
     if method := match.get("method"):
         headers.append({"name": ":method", "string_match": {"exact": method}})
-    query = [_named(each) for each in _first_of_each(match.get("queryParams") or (), fold=False)]
+    query = [_named(each) for each in first_of_each(match.get("queryParams") or (), fold=False)]
     prefix = ""
     if kind == "Exact":
         rank, found = _EXACT, {"path": value}
@@ -65,17 +68,19 @@ def _http(match: Object) -> Match:
     else:
         # By whole elements: /shop matches /shop/tea, not /shopping. Envoy has that for all but the root.
         prefix = value.rstrip("/") or "/"
-        rank, found = _PREFIX, {"prefix": "/"} if prefix == "/" else {"path_separated_prefix": prefix}
-    order = (rank, -len(value), not method, -len(match.get("headers") or ()), -len(query))
+        rank, found = (
+            (_ANY, {"prefix": "/"}) if prefix == "/" else (_PREFIX, {"path_separated_prefix": prefix})
+        )
+    order = (rank, -len(value), not method, -count, -len(query))
     return Match(order, {**found, "headers": headers, "query_parameters": query}, prefix)
 
 
 def _grpc(match: Object) -> Match:
     method = match.get("method") or {}
     service, name = method.get("service", ""), method.get("method", "")
-    headers = [_named(each) for each in _first_of_each(match.get("headers") or (), fold=True)]
+    headers = [_named(each) for each in first_of_each(match.get("headers") or (), fold=True)]
     if method.get("type", "Exact") == "RegularExpression":
-        found: Json = {"safe_regex": {"regex": f"/{service or '[^/]+'}/{name or '[^/]+'}"}}
+        found: Json = {"safe_regex": {"regex": f"/(?:{service or '[^/]+'})/(?:{name or '[^/]+'})"}}
     elif service and name:
         found = {"path": f"/{service}/{name}"}
     elif service:
@@ -84,7 +89,7 @@ def _grpc(match: Object) -> Match:
         found = {"safe_regex": {"regex": f"/[^/]+/{re.escape(name)}"}}
     else:
         found = {"prefix": "/"}
-    order = (_EXACT if service and name else _PREFIX, -len(service), not name, -len(name), -len(headers))
+    order = (-len(service), -len(name), -len(headers))
     return Match(order, {**found, "headers": headers, "grpc": {}}, "")
 
 
@@ -95,7 +100,7 @@ def _named(each: Object) -> Json:
     return {"name": each["name"], "string_match": value}
 
 
-def _first_of_each(entries: Any, *, fold: bool) -> list[Object]:
+def first_of_each(entries: Any, *, fold: bool) -> list[Object]:
     """Of entries with the same name only the first counts (for headers in any case)."""
     found: dict[str, Object] = {}
     for each in entries:

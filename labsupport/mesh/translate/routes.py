@@ -19,7 +19,8 @@ from labsupport.mesh.translate.resource import EVERYONE, Key, Resource, of_names
 from labsupport.mesh.translate.services import cluster_name, speaks_http
 
 # What the Gateway API asks for where a rule's backends cannot be used: an error, and no request that goes astray.
-UNAVAILABLE = {"direct_response": {"status": 500}}
+# (To gRPC, 503 is the status UNAVAILABLE.) The second is what Envoy calls it for a share of requests.
+_ERRORS = {"HTTPRoute": (500, "INTERNAL_SERVER_ERROR"), "GRPCRoute": (503, "SERVICE_UNAVAILABLE")}
 
 
 def translate(model: Model, name: Name) -> list[Resource]:
@@ -34,7 +35,7 @@ def translate(model: Model, name: Name) -> list[Resource]:
         attached = attached_routes(model, name, port)
         consumers = sorted({route.name.namespace for route in attached} - {name.namespace})
         for namespace in [name.namespace, *consumers]:
-            mine = [route for route in attached if route.name.namespace == namespace]
+            mine = of(attached, namespace)
             scope = EVERYONE if namespace == name.namespace else of_namespace(namespace)
             key = Key(envoy.ROUTES, scope, cluster_name(name, port.number))
             sources = tuple(route.reference for route in mine) or (Reference("Service", *name),)
@@ -42,8 +43,19 @@ def translate(model: Model, name: Name) -> list[Resource]:
     return found
 
 
+def of(attached: list[Route], namespace: str) -> list[Route]:
+    """Those of a namespace. Where there are both kinds, GRPCRoutes alone hold (GEP-1426)."""
+    found = [route for route in attached if route.name.namespace == namespace]
+    return [route for route in found if route.kind == "GRPCRoute"] or found
+
+
 def attached_routes(model: Model, name: Name, port: Port) -> list[Route]:
-    """The routes whose parent is this port, or the Service as a whole."""
+    """The routes whose parent is this port, or the Service as a whole.
+
+    A Service without an address of its own has nothing to attach to: clients call its Pods (GEP-1426).
+    """
+    if not model.services[name].addresses:
+        return []
     routes = (model.routes[reference] for reference in sorted(model.routes_of[name]))
     return [
         route
@@ -58,17 +70,18 @@ def selects(parent: Parent, port: Port) -> bool:
 
 
 def unsupported(rule: api.Object) -> set[str]:
-    """The kinds of filters in a rule that are not known here."""
-    filters_ = [*(rule.get("filters") or ())]
-    filters_ += [each for ref in rule.get("backendRefs") or () for each in ref.get("filters") or ()]
-    return {each["type"] for each in filters_} - filters.SUPPORTED
+    """The kinds of filters in a rule that are not known here, or not at a backend."""
+    own = {each["type"] for each in rule.get("filters") or ()}
+    at_backends = {each["type"] for ref in rule.get("backendRefs") or () for each in ref.get("filters") or ()}
+    unknown = at_backends - filters.SUPPORTED_AT_BACKENDS
+    return (own - filters.SUPPORTED) | {f"{each} of a backend" for each in unknown}
 
 
 def configuration(model: Model, name: Name, port: Port, routes: list[Route]) -> Json:
     """The route configuration of a port with these routes; without any, everything goes to the Service itself."""
     label = cluster_name(name, port.number)
     if routes:
-        entries = [each.body for each in sorted(_entries(model, routes), key=lambda each: each.order)]
+        entries = [each.body for each in sorted(_entries(model, routes, port), key=lambda each: each.order)]
     else:
         entries = [{"match": {"prefix": "/"}, "route": _action({"cluster": label})}]
     return {"name": label, "virtual_hosts": [{"name": label, "domains": ["*"], "routes": entries}]}
@@ -80,7 +93,7 @@ class _Entry:
     body: Json
 
 
-def _entries(model: Model, routes: list[Route]) -> Iterator[_Entry]:
+def _entries(model: Model, routes: list[Route], port: Port) -> Iterator[_Entry]:
     for route in routes:
         for index, rule in enumerate(route.rules):
             for position, match in enumerate(rule.get("matches") or [{}]):
@@ -92,7 +105,7 @@ def _entries(model: Model, routes: list[Route]) -> Iterator[_Entry]:
                 body = {
                     "name": _label(route, index, rule),
                     "match": read.envoy,
-                    **_rule(model, route, rule, read),
+                    **_rule(model, route, rule, read, port),
                 }
                 yield _Entry(order, body)
 
@@ -109,29 +122,33 @@ def _label(route: Route, index: int, rule: api.Object) -> str:
     return f"{route.kind}/{route.name}/{rule.get('name') or index}"
 
 
-def _rule(model: Model, route: Route, rule: api.Object, match: matches.Match) -> Json:
+def _rule(model: Model, route: Route, rule: api.Object, match: matches.Match, port: Port) -> Json:
     """What a rule does with a request: send it on, redirect it, or answer that it cannot."""
+    status, said = _ERRORS[route.kind]
+    unavailable = {"direct_response": {"status": status}}
     if unsupported(rule):
-        return dict(UNAVAILABLE)  # a filter that is not applied might be what protects the backend
+        return unavailable  # a filter that is not applied might be what protects the backend
     changes = filters.headers(rule.get("filters") or ())
-    if redirect := filters.redirect(rule.get("filters") or (), match.prefix):
+    if redirect := filters.redirect(rule.get("filters") or (), match.prefix, port.number):
         return {"redirect": redirect, **changes}
     weighted = [
         (each, each.get("weight", 1)) for each in rule.get("backendRefs") or () if each.get("weight", 1) > 0
     ]
     if not weighted:
-        return UNAVAILABLE | changes
+        return unavailable | changes
     clusters = []
     for ref, weight in weighted:
         target = usable(model, route, api.backend(ref, route.name.namespace))
         # A share of requests whose backend cannot be used must fail, not go to the others: an undefined cluster.
         name = target or "unavailable"
-        clusters.append({"name": name, "weight": weight, **filters.headers(ref.get("filters") or ())})
+        own = ref.get("filters") or ()
+        clusters.append({"name": name, "weight": weight, **filters.headers(own), **filters.host(own)})
     if not any(usable(model, route, api.backend(ref, route.name.namespace)) for ref, _ in weighted):
-        return UNAVAILABLE | changes
+        return unavailable | changes
     action: Json = {
         "weighted_clusters": {"clusters": clusters},
-        "cluster_not_found_response_code": "INTERNAL_SERVER_ERROR",
+        "cluster_not_found_response_code": said,
+        **filters.host(rule.get("filters") or ()),
         **filters.rewrite(rule.get("filters") or (), match.prefix),
         **_timeouts(rule.get("timeouts") or {}),
     }
@@ -174,6 +191,4 @@ def _timeouts(timeouts: api.Object) -> Json:
         found["timeout"] = f"{request}s"
     if each:
         found["retry_policy"] = envoy.RETRY | {"per_try_timeout": f"{each}s"}
-        if not request:
-            found["timeout"] = f"{each}s" if not envoy.RETRY["num_retries"] else "0s"
     return found

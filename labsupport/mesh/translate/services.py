@@ -52,7 +52,13 @@ def speaks_bytes(port: Port) -> bool:
 
 def clusters(model: Model, service: Service, port: Port) -> list[Json]:
     """The clusters of a port: one for HTTP, one for bytes."""
-    behind = model.endpoints(service.name, port)
+    asked = {(each.address, number) for each, number, _ in chosen(model, service, port)}
+    # One that ends is asked no more; its Pod is gone before its endpoint, and must not look like one outside the mesh.
+    behind = [
+        (each, number, workload)
+        for each, number, workload in model.endpoints(service.name, port)
+        if (each.address, number) in asked or not each.terminating
+    ]
     meshed = [workload for _, number, workload in behind if workload and workload.answers_mtls(number)]
     identities = {workload.identity for workload in meshed}
     pure = len(meshed) == len(behind)
@@ -95,12 +101,16 @@ def _cluster(
     }
 
 
-def endpoints(model: Model, service: Service, port: Port) -> Json:
-    """The endpoints of a port: those that are ready, else those that still serve (KEP-1669), as kube-proxy does."""
+def chosen(model: Model, service: Service, port: Port) -> list[tuple[api.Endpoint, int, api.Workload | None]]:
+    """The endpoints that are asked: those that are ready, else those that still serve (KEP-1669, as in kube-proxy)."""
     behind = model.endpoints(service.name, port)
-    chosen = [each for each in behind if each[0].ready] or [each for each in behind if each[0].serving]
+    return [each for each in behind if each[0].ready] or [each for each in behind if each[0].serving]
+
+
+def endpoints(model: Model, service: Service, port: Port) -> Json:
+    """The endpoints of a port that are asked."""
     found = []
-    for endpoint, number, workload in chosen:
+    for endpoint, number, workload in chosen(model, service, port):
         one: Json = {"endpoint": {"address": envoy.address(endpoint.address, number)}}
         if workload and workload.answers_mtls(number):
             one["metadata"] = {"filter_metadata": {"envoy.transport_socket_match": {MESH: "true"}}}
