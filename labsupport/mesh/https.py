@@ -27,8 +27,9 @@ CONNECTIONS = 200  # at once; further ones are closed at once, so that strangers
 
 @dataclass(frozen=True)
 class Request:
-    """One request. `query` is what follows "?", not decoded; names of `headers` are in lower case; `peer` is the address
-    that it came from.
+    """One request, from the address `peer`.
+
+    `query` is what follows "?", not decoded; names of `headers` are in lower case.
     """
 
     method: str
