@@ -19,7 +19,7 @@ from tests.mesh.samples import Object, to
 
 SHOP = Name("shop", "orders")
 HTTP = Port("http", 80, "http", 8080)
-steady = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+steady = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
 
 def made(kind: str, of: Name, *objects: Object) -> dict[tuple[str, str], Resource]:
