@@ -64,7 +64,7 @@ class Control:
                 for route in host["routes"]:
                     if self.spoilt and self.spoilt in route.get("name", ""):
                         route["match"] = {"safe_regex": {"regex": "(?=x)"}}
-            if body.get("name") in ("outbound", "inbound") and "address" in body:
+            if body.get("name") in ("outbound", "inbound", "explicit") and "address" in body:
                 body["address"]["socket_address"]["port_value"] = 0
         return [Resource(each.key, body, each.sources) for each, body in zip(found, bodies, strict=True)]
 
@@ -169,15 +169,19 @@ class Envoy:
             return answer.read().decode()
         return None
 
+    def stat(self, name: str) -> int:
+        """One of its counters."""
+        return int((self.get(f"/stats?filter=^{name}$") or "0").rpartition(" ")[2])
+
 
 @pytest.fixture
 def start_envoy(
     envoy_program: Path, certificates: Path, tmp_path: Path, control: Control
-) -> Iterator[Callable[[], Envoy]]:
+) -> Iterator[Callable[..., Envoy]]:
     """Starts an Envoy that follows the control plane; it is ended after the test."""
     running = []
 
-    def start() -> Envoy:
+    def start(capture: str = "redirect") -> Envoy:
         secret = {
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
             "name": names.IDENTITY,
@@ -201,7 +205,7 @@ def start_envoy(
         by_ads = {"ads": {}, "resource_api_version": "V3"}
         service = {"envoy_grpc": {"cluster_name": "xds"}}
         bootstrap = {
-            "node": {"id": "shop/orders-1", "cluster": "shop/orders"},
+            "node": {"id": "shop/orders-1", "cluster": "shop/orders", "metadata": {"capture": capture}},
             "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
             "static_resources": {"clusters": [xds]},
             "dynamic_resources": {

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from labsupport.mesh import names
 from labsupport.mesh.translate import envoy
 from tests.mesh import samples
 from tests.mesh.conftest import Control, Envoy, wait
@@ -25,10 +26,11 @@ def everything() -> list[samples.Object]:
     slices = [{"name": each["name"], "port": each["port"] + 1} for each in ports]
     rule = samples.to("orders", "orders-v2:3")
     header = {"name": "x-a", "value": "100%"}
+    host = {"name": "Host", "value": "inner"}
     filters = [
         {
             "type": "RequestHeaderModifier",
-            "requestHeaderModifier": {"set": [header], "add": [header], "remove": ["x-b"]},
+            "requestHeaderModifier": {"set": [header, host], "add": [header], "remove": ["x-b", "Host"]},
         },
         {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"add": [header]}},
         {
@@ -46,7 +48,12 @@ def everything() -> list[samples.Object]:
     rewrite = {"type": "URLRewrite", "urlRewrite": {"hostname": "other", "path": {
         "type": "ReplaceFullPath", "replaceFullPath": "/b"}}}  # fmt: skip
     timeouts = {"request": "1m", "backendRequest": "500ms"}
-    strict = [{"port": 9091, "mode": "PERMISSIVE"}, {"port": 5000, "mode": "PERMISSIVE"}]
+    # 15006 is the proxy's own: a chain for it is there already, and two that match alike are refused.
+    strict = [
+        {"port": 15006, "mode": "PERMISSIVE"},
+        {"port": 9091, "mode": "PERMISSIVE"},
+        {"port": 5000, "mode": "PERMISSIVE"},
+    ]
     method = {"matches": [{"method": {"service": "a.B", "method": "C"}}]}
     return [
         *samples.shop(),
@@ -138,3 +145,80 @@ def test_what_changes_is_sent_and_nothing_else(
     control.apply(gone, gone=True)
     wait(lambda: "shop/orders-v2/80::" not in proxy.get("/clusters"), "the cluster to go")
     wait(lambda: session.synced, "the last answer")
+
+
+def excluded(name: str, address: str) -> samples.Object:
+    made = samples.pod(name, address)
+    made["metadata"]["annotations"] = {names.EXCLUDE_INBOUND: "8080,9090"}
+    return made
+
+
+def addresses(proxy: Envoy) -> dict[str, str]:
+    """The addresses of the listeners."""
+    found = json.loads(proxy.get("/config_dump?resource=dynamic_listeners"))["configs"]
+    active = [each["active_state"]["listener"] for each in found if "active_state" in each]
+    return {each["name"]: each["address"]["socket_address"]["address"] for each in active}
+
+
+def test_a_service_that_is_made_anew_and_an_address_that_is_handed_on(
+    control: Control, start_envoy: Callable[[], Envoy], certificates: Path
+) -> None:
+    control.start((certificates / "root.pem").read_text(), samples.shop())
+    proxy = start_envoy()
+    session = control.session()
+    # Deleted and made anew between two looks: the same name, another address; and another Service has the old one.
+    control.apply(
+        samples.service("orders", address="10.96.0.8"), samples.service("heir", address="10.96.0.1")
+    )
+    wanted = {"shop/orders/80": "10.96.0.8", "shop/heir/80": "10.96.0.1"}
+    wait(lambda: addresses(proxy).items() >= wanted.items(), "the new addresses")
+    # Gone, and there again.
+    control.apply(samples.service("orders"), gone=True)
+    wait(lambda: "shop/orders/80" not in addresses(proxy), "the listener to go")
+    control.apply(samples.service("orders", address="10.96.0.9"))
+    wait(lambda: addresses(proxy).get("shop/orders/80") == "10.96.0.9", "the listener that is new")
+    wait(lambda: "shop/orders/80::10.244.0.11:8080" in proxy.get("/clusters"), "its endpoints")
+    wait(lambda: session.synced, "the last answer")
+    assert session.refusals == []
+
+
+def test_pods_and_policies_change_no_chain_that_stays(
+    control: Control, start_envoy: Callable[[], Envoy], certificates: Path
+) -> None:
+    """A listener that is changed in place keeps the connections of the filter chains that are as before."""
+    control.start((certificates / "root.pem").read_text(), samples.shop())
+    proxy = start_envoy()
+    session = control.session()
+    assert proxy.stat("listener_manager.listener_in_place_updated") == 0
+    control.apply(samples.pod("new-1", "10.244.0.41"), excluded("away-1", "10.244.0.42"))
+    wait(lambda: proxy.stat("listener_manager.listener_in_place_updated") >= 1, "the outbound listener")
+    wait(lambda: session.synced, "the last answer")
+    before = proxy.stat("listener_manager.listener_in_place_updated")
+    control.apply(
+        {
+            "kind": "PeerAuthentication",
+            "metadata": {"name": "default", "namespace": "shop"},
+            "spec": {"mode": "STRICT"},
+        }
+    )
+    wait(
+        lambda: proxy.stat("listener_manager.listener_in_place_updated") == before + 1, "the inbound listener"
+    )
+    wait(lambda: session.synced, "the last answer")
+    assert proxy.stat("listener_manager.listener_modified") == before + 1  # none but in place
+    assert session.refusals == []
+
+
+def test_envoy_takes_the_configuration_of_a_pod_that_is_not_captured(
+    control: Control, start_envoy: Callable[..., Envoy], certificates: Path, tmp_path: Path
+) -> None:
+    own = samples.pod("orders-1", "10.244.0.11", account="orders")
+    own["metadata"]["labels"][names.PROXY] = "env"
+    control.start((certificates / "root.pem").read_text(), [*everything(), own])
+    proxy = start_envoy("env")
+    session = control.session()
+    assert [each.message for each in session.refusals] == [], (tmp_path / "envoy.log").read_text()
+    wait(lambda: "LIVE" in (proxy.get("/server_info") or ""), "Envoy is live: nothing is waited for")
+    assert set(addresses(proxy)) == {"explicit"}  # nothing is redirected to it
+    assert "orders.shop.svc.cluster.local:80" in proxy.get("/config_dump")
+    assert "is deprecated" not in (tmp_path / "envoy.log").read_text()
