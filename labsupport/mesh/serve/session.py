@@ -179,6 +179,10 @@ class Session:
                 subscription.has[name] = served.version
                 if type_url == envoy.CLUSTER:
                     self._endpoints_again(name)
+            elif found and has is None and name in subscription.names:
+                # It was never good. The proxy would wait for it, and not be ready until it gave up.
+                response.removed_resources.append(name)
+                subscription.has[name] = ""
             elif not found and (has or (has is None and name in subscription.names)):
                 if type_url == envoy.CLUSTER and self._may_be_used():
                     later.add(name)

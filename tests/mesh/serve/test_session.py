@@ -307,3 +307,30 @@ def clusters_of(response: Any) -> list[str]:
     return sorted(
         {name for each in response.resources for name in clusters(each.resource.value, envoy.ROUTES)}
     )
+
+
+def test_what_was_never_good_is_said_not_to_be_there() -> None:
+    """A proxy that comes after the refusal must not wait for it; mended, it is sent."""
+    mesh = shop()
+    bad: set[str] = set()
+    first = mesh.join(refuses=lambda url, name, version: version in bad)
+    mesh.settle()
+    mesh.told(Event(samples.service("third", address="10.96.0.7"), False))
+    key = (envoy.ROUTES, "shop/third/80")
+    (_, entry) = mesh.store.find(envoy.ROUTES, ("",), "shop/third/80") or (None, None)
+    assert entry is not None
+    bad.add(entry.wanted.version)
+    mesh.settle()
+    assert first.session.refusals
+    later = mesh.join()
+    told: list[str] = []
+    while later.busy:
+        told += [name for each in later.responses for name in each.removed_resources]
+        later.step(2)
+        mesh.wake()
+    assert "shop/third/80" in told
+    assert key not in later.sent
+    mesh.told(Event(samples.route("one", samples.to("orders"), parent="third"), False))
+    mesh.settle()
+    assert key in later.sent
+    assert later.session.synced
