@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 from dataclasses import dataclass
 
 from google.protobuf import any_pb2, json_format
@@ -41,7 +42,7 @@ for _name in _MODULES:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A resource as Envoy gets it. `version` is a digest of its bytes: the same after a restart of the server."""
+    """A resource as Envoy gets it. `version` is a digest of its content, so that it is the same after a restart."""
 
     body: any_pb2.Any
     version: str
@@ -51,7 +52,9 @@ def encode(type_url: str, body: Json) -> Encoded:
     """Translate JSON. ValueError (json_format.ParseError) says which field is unknown or of a wrong type, and where."""
     message = any_pb2.Any()
     json_format.ParseDict({"@type": type_url, **body}, message)
-    return Encoded(message, hashlib.sha256(message.value).hexdigest()[:16])
+    # Of the JSON: protobuf writes the entries of a map in any order, which differs from one process to the next.
+    content = json.dumps(body, sort_keys=True).encode()
+    return Encoded(message, hashlib.sha256(content).hexdigest()[:16])
 
 
 def decode(body: any_pb2.Any) -> Json:
