@@ -65,7 +65,10 @@ def policy_conditions(reference: Reference, refusal: str) -> list[Condition]:
 def _programmed(refusal: str) -> Condition:
     if refusal:
         return Condition(
-            "Programmed", False, "Invalid", f"refused; what was good before stays: {refusal.strip()}"
+            "Programmed",
+            False,
+            "Invalid",
+            f"refused; what was good before stays, 503 where nothing was: {refusal.strip()}",
         )
     return Condition("Programmed", True, "Programmed", "no proxy refused it")
 

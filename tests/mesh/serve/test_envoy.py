@@ -139,6 +139,7 @@ def test_what_changes_is_sent_and_nothing_else(
     before: dict[str, Any] = {url: each.acknowledged for url, each in session.types.items()}
     control.apply(samples.route("new", samples.to("orders-v2")))
     wait(lambda: "HTTPRoute/shop/new/0" in proxy.get("/config_dump"), "the route")
+    wait(lambda: session.synced, "its answer")
     after = {url: each.acknowledged for url, each in session.types.items()}
     assert [url for url in after if after[url] != before[url]] == [envoy.ROUTES]
     gone = samples.service("orders-v2")
