@@ -281,26 +281,6 @@ def route(found: Object) -> Route:
 
 
 @dataclass(frozen=True)
-class Grant:
-    """A ReferenceGrant: which kinds of which namespaces may name the Services of this namespace (GEP-709)."""
-
-    name: Name
-    sources: frozenset[tuple[str, str]]  # kind and namespace
-    services: frozenset[str] | None  # None: all of them
-
-
-def grant(found: Object) -> Grant:
-    """A ReferenceGrant's record; only what it says of Services."""
-    spec, targets = found["spec"], []
-    targets = [each for each in spec["to"] if not each.get("group") and each["kind"] == "Service"]
-    every = any("name" not in each for each in targets)
-    services = None if every else frozenset(each["name"] for each in targets)
-    routes = [each for each in spec["from"] if each["group"] == "gateway.networking.k8s.io"]
-    sources = frozenset((each["kind"], each["namespace"]) for each in routes)
-    return Grant(name_of(found), sources, services)
-
-
-@dataclass(frozen=True)
 class PeerAuthentication:
     """Whether the Pods of a namespace answer only the mesh (STRICT), or anyone (PERMISSIVE)."""
 

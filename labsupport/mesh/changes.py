@@ -13,7 +13,6 @@ KINDS = (
     ("discovery.k8s.io/v1", "EndpointSlice"),
     ("gateway.networking.k8s.io/v1", "HTTPRoute"),
     ("gateway.networking.k8s.io/v1", "GRPCRoute"),
-    ("gateway.networking.k8s.io/v1", "ReferenceGrant"),
     ("mesh.labs.example/v1alpha1", "PeerAuthentication"),
     ("mesh.labs.example/v1alpha1", "MeshConfig"),
 )
@@ -38,8 +37,6 @@ def applied(model: Model, found: Object, *, gone: bool = False) -> Model:
             return model.with_workload(name, None if gone else api.workload(found))
         case "HTTPRoute" | "GRPCRoute":
             return model.with_route(reference(found), None if gone else api.route(found))
-        case "ReferenceGrant":
-            return model.with_grant(name, None if gone else api.grant(found))
         case "PeerAuthentication":
             return model.with_authentication(name, None if gone else api.peer_authentication(found))
         case "MeshConfig":

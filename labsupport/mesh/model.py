@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from labsupport.mesh import api
 from labsupport.mesh.api import (
-    Grant,
     Name,
     PeerAuthentication,
     Reference,
@@ -66,7 +65,6 @@ class Model:
     slices: Mapping[Name, Slice] = field(default_factory=dict)
     workloads: Mapping[Name, Workload] = field(default_factory=dict)
     routes: Mapping[Reference, Route] = field(default_factory=dict)
-    grants: Mapping[Name, Grant] = field(default_factory=dict)
     authentications: Mapping[Name, PeerAuthentication] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
     roots: str = ""  # PEM: what peers' certificates are checked against
@@ -76,7 +74,6 @@ class Model:
     services_of: Index = Index()  # Pod -> Services that it is behind
     routes_of: Index = Index()  # Service -> routes that have it as a parent
     users_of: Index = Index()  # Service -> routes that send to it
-    grants_of: Index = Index()  # namespace -> grants
     authentications_of: Index = Index()  # namespace -> PeerAuthentications
     explicit: Index = Index()  # namespace -> Pods with a proxy that are not captured
 
@@ -131,16 +128,6 @@ class Model:
             routes_of=self.routes_of.moved(reference, _each(before, parents), _each(now, parents)),
             users_of=self.users_of.moved(reference, _each(before, targets), _each(now, targets)),
         )
-
-    def with_grant(self, name: Name, now: Grant | None) -> Model:
-        """With a ReferenceGrant."""
-        before = self.grants.get(name)
-        if before == now:
-            return self
-        index = self.grants_of.moved(
-            name, [name.namespace] if before else [], [name.namespace] if now else []
-        )
-        return replace(self, grants=_with(self.grants, name, now), grants_of=index)
 
     def with_authentication(self, name: Name, now: PeerAuthentication | None) -> Model:
         """With a PeerAuthentication."""
@@ -201,20 +188,6 @@ class Model:
             return self.settings.mode
         own = held.ports.get(port) if port is not None else None
         return own or held.mode or self.settings.mode
-
-    def may_refer(self, route: Route, target: Name) -> bool:
-        """Whether a route may send to a Service: of its own namespace, or one that a ReferenceGrant opens to it.
-
-        A route's parent is open to it in any case: that is where the requests were going.
-        """
-        if target.namespace == route.name.namespace or target in parents(route):
-            return True
-        asks = (route.kind, route.name.namespace)
-        grants = (self.grants[name] for name in self.grants_of[target.namespace])
-        return any(
-            asks in grant.sources and (grant.services is None or target.name in grant.services)
-            for grant in grants
-        )
 
 
 def parents(route: Route) -> list[Name]:

@@ -37,14 +37,6 @@ def touched(before: Model, after: Model, changed: Reference) -> set[Reference]:
             return {changed}
         case "Service":
             return set(after.routes_of[name] | after.users_of[name] | before.routes_of[name])
-        case "ReferenceGrant":
-            spaces = {name.namespace}
-            return {
-                ref
-                for service, users in after.users_of.items()
-                if service.namespace in spaces
-                for ref in users
-            }
     return set()
 
 
@@ -104,10 +96,6 @@ def _resolved(model: Model, route: Route) -> Condition:
         if (each.group, each.kind) != ("", "Service"):
             text = f"{each.kind} {each.name}: only Services can be sent to"
             return Condition("ResolvedRefs", False, "InvalidKind", text)
-        if not model.may_refer(route, each.name):
-            source = f"a {route.kind} of {route.name.namespace}"
-            text = f"no ReferenceGrant in {each.name.namespace} lets {source} name {each.name}"
-            return Condition("ResolvedRefs", False, "RefNotPermitted", text)
         service = model.services.get(each.name)
         if service is None:
             return Condition("ResolvedRefs", False, "BackendNotFound", f"there is no Service {each.name}")

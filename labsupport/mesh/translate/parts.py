@@ -85,11 +85,6 @@ def affected(before: Model, after: Model, changed: Reference, connected: Set[Nam
             for model in (before, after):
                 if route := model.routes.get(changed):
                     found |= {Part(ROUTES, parent) for parent in parents(route)}
-        case "ReferenceGrant":
-            # Few, and changed seldom: every route that sends into this namespace.
-            for service in after.users_of:
-                if service.namespace == name.namespace:
-                    found |= _routes_to(after, service)
         case "PeerAuthentication":
             found = {Part(WORKLOAD, each) for each in connected if each.namespace == name.namespace}
         case "MeshConfig":

@@ -138,12 +138,12 @@ def _rule(model: Model, route: Route, rule: api.Object, match: matches.Match, po
         return unavailable | changes
     clusters = []
     for ref, weight in weighted:
-        target = usable(model, route, api.backend(ref, route.name.namespace))
+        target = usable(model, api.backend(ref, route.name.namespace))
         # A share of requests whose backend cannot be used must fail, not go to the others: an undefined cluster.
         name = target or "unavailable"
         own = ref.get("filters") or ()
         clusters.append({"name": name, "weight": weight, **filters.headers(own), **filters.host(own)})
-    if not any(usable(model, route, api.backend(ref, route.name.namespace)) for ref, _ in weighted):
+    if not any(usable(model, api.backend(ref, route.name.namespace)) for ref, _ in weighted):
         return unavailable | changes
     action: Json = {
         "weighted_clusters": {"clusters": clusters},
@@ -156,24 +156,20 @@ def _rule(model: Model, route: Route, rule: api.Object, match: matches.Match, po
         filters.mirror(each, cluster)
         for each in rule.get("filters") or ()
         if each["type"] == "RequestMirror"
-        and (
-            cluster := usable(
-                model, route, api.backend(each["requestMirror"]["backendRef"], route.name.namespace)
-            )
-        )
+        and (cluster := usable(model, api.backend(each["requestMirror"]["backendRef"], route.name.namespace)))
     ]
     if mirrors:
         action["request_mirror_policies"] = mirrors
     return {"route": _action(action), **changes}
 
 
-def usable(model: Model, route: Route, backend: api.Backend) -> str | None:
-    """The cluster of a backend, or None where there is no such Service or port, or the route may not name it."""
+def usable(model: Model, backend: api.Backend) -> str | None:
+    """The cluster of a backend, or None where there is no such Service, or no such port of HTTP."""
     if (backend.group, backend.kind) != ("", "Service") or backend.port is None:
         return None
     service = model.services.get(backend.name)
     port = service.port(backend.port) if service else None
-    if port is None or not speaks_http(port) or not model.may_refer(route, backend.name):
+    if port is None or not speaks_http(port):
         return None
     return cluster_name(backend.name, port.number)
 

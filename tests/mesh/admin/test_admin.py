@@ -109,7 +109,7 @@ def test_a_gateway_api_without_what_is_needed_is_told(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(install, "discover", lambda api, version: {})
-    with pytest.raises(LabsError, match="has no httproutes, grpcroutes, referencegrants"):
+    with pytest.raises(LabsError, match="has no httproutes, grpcroutes"):
         install.install(API, DOCUMENTS, [ROUTES])
     assert "apply Deployment mesh-control" not in recorded.done
 

@@ -270,31 +270,9 @@ def test_two_services_that_say_different_things_of_a_port_say_nothing() -> None:
     assert model.ports_of(model.workloads[Name("shop", "orders-1")]) == {8080: api.AUTO}
 
 
-def grant(*sources: tuple[str, str, str], name: str | None = None) -> Object:
-    to_ = {"group": "", "kind": "Service", **({"name": name} if name else {})}
-    from_ = [{"group": group, "kind": kind, "namespace": space} for group, kind, space in sources]
-    metadata = {"name": "open", "namespace": "shop"}
-    return {"kind": "ReferenceGrant", "metadata": metadata, "spec": {"from": from_, "to": [to_]}}
-
-
-GATEWAY = "gateway.networking.k8s.io"
-
-
-@pytest.mark.parametrize(
-    ("given_", "may"),
-    [
-        (grant((GATEWAY, "HTTPRoute", "other")), True),
-        (grant((GATEWAY, "HTTPRoute", "other"), name="orders"), True),
-        (grant((GATEWAY, "HTTPRoute", "other"), name="orders-v2"), False),
-        (grant((GATEWAY, "GRPCRoute", "other")), False),
-        (grant((GATEWAY, "HTTPRoute", "third")), False),
-        (grant(("example.org", "HTTPRoute", "other")), False),
-    ],
-)
-def test_who_may_name_a_service_of_another_namespace(given_: Object, may: bool) -> None:
+def test_a_route_may_name_a_service_of_any_namespace() -> None:
+    """Without a ReferenceGrant, in a mesh (GEP-1294)."""
     rule = {"backendRefs": [{"name": "orders", "namespace": "shop", "port": 80}]}
     found = samples.route("one", rule, namespace="other", parent="mine")
-    model = samples.model(*samples.shop(), found, given_)
-    route = api.route(found)
-    assert model.may_refer(route, SHOP) is may
-    assert (routes.usable(model, route, route.backends()[0]) is not None) is may
+    model, route = samples.model(*samples.shop(), found), api.route(found)
+    assert routes.usable(model, route.backends()[0]) == "shop/orders/80"
