@@ -99,6 +99,23 @@ def uninstall_command(restart: bool, name: str, as_json: bool) -> None:
     emit(done.as_dict(), as_json=as_json, human="\n".join(lines))
 
 
+@mesh_command.command("rotate")
+@name_option
+@json_option
+def rotate_command(name: str, as_json: bool) -> None:
+    """Give the mesh a new root certificate, step by step, without a broken connection.
+
+    Takes some minutes: each step waits until all proxies are ready for it. Interrupted, it goes on where it was.
+    """
+    from labsupport.mesh.admin import rotate
+
+    api = connect(name)
+    with phase("A new root for the mesh") as progress:
+        done = rotate.rotate(api, progress.update)
+    human = f"{done.root} signs, alone; SHA-256 {done.fingerprint}. {done.proxies} proxies have a certificate of it."
+    emit(done.as_dict(), as_json=as_json, human=human)
+
+
 @mesh_command.command("status")
 @name_option
 @json_option

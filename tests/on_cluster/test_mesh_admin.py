@@ -125,6 +125,23 @@ def test_an_upgrade_and_new_proxies_fail_no_request(cluster: Cluster, kubectl: K
         assert (result["requests"], result["ok"]) == (RATE * SECONDS, RATE * SECONDS), counted
 
 
+def test_a_new_root_fails_no_request(cluster: Cluster, kubectl: Kubectl, mesh: Mesh) -> None:
+    """Each step waits for the proxies, and for the kubelet to bring them a changed ConfigMap."""
+    before = kubectl("-n", SPACE, "get", "configmap", "mesh-trust", "-o", "jsonpath={.data}").stdout
+    running = [load(cluster, keep=keep) for keep in (True, False)]
+    done = mesh("rotate")
+    assert done["proxies"] >= 3
+    for each in running:
+        out, problems = each.communicate(timeout=180)
+        assert each.returncode == 0, problems
+        found = json.loads(out)
+        assert found["ok"] == found["requests"] == RATE * SECONDS, out
+    after = kubectl("-n", SPACE, "get", "configmap", "mesh-trust", "-o", "jsonpath={.data}").stdout
+    assert after.count("BEGIN") == 1
+    assert after != before
+    assert mesh("status")["ready"]
+
+
 def test_a_pod_with_an_older_proxy_is_found_and_restarted(kubectl: Kubectl, mesh: Mesh) -> None:
     (pod,) = json.loads(kubectl("-n", SPACE, "get", "pods", "-l", "app=caller", "-o", "json").stdout)["items"]
     name = pod["metadata"]["name"]
