@@ -1,0 +1,31 @@
+from labsupport.course.lessons import sidecars
+from labsupport.mesh.inject import containers
+from labsupport.mesh.inject.asked import Asked, Settings
+
+CAPTURE = containers.capture_container(Asked("redirect"), Settings())
+PROXY = containers.proxy_container(Asked("redirect"), Settings(), {})
+VOLUMES = containers.volumes()
+LABEL, OPT_OUT = "mesh.labs.example/proxy", "mesh.labs.example/inject"
+
+
+def left_alone(pod):
+    if pod["metadata"].get("annotations", {}).get(OPT_OUT, "true") == "false":
+        return True
+    names = [each["name"] for each in pod["spec"].get("initContainers", [])]
+    return "mesh-proxy" in names or pod["spec"].get("hostNetwork", False)
+
+
+def patch(pod):
+    if left_alone(pod):
+        return []
+    metadata, spec = pod["metadata"], pod["spec"]
+    wanted = {
+        "/spec/initContainers": [CAPTURE, PROXY, *spec.get("initContainers", [])],
+        "/spec/volumes": [*spec.get("volumes", []), *VOLUMES],
+        "/metadata/labels": {**metadata.get("labels", {}), LABEL: "redirect"},
+    }
+    return [{"op": "add", "path": path, "value": value} for path, value in wanted.items()]
+
+
+print(lab.deploy(patch, host="admission", name="injector"))
+print(sidecars.restart(lab, "ledger", "till"))

@@ -1,0 +1,9 @@
+def captured(connection):
+    if connection["protocol"] != "tcp":
+        return None
+    if connection["from"] == "outside":
+        return None if connection["port"] in (7000, 15020, 15021, 15090) else 15006
+    by_lo = connection["to"].startswith("127.") or connection["to"] == connection["pod"]
+    if connection["mark"] in (0x539, 0x53A) or by_lo or connection["port"] == 9000:
+        return None
+    return 15001

@@ -1,0 +1,2 @@
+def captured(connection):
+    return None

@@ -1,0 +1,11 @@
+def captured(connection):
+    if connection["protocol"] != "tcp":
+        return None
+    if connection["from"] == "outside":
+        return None if connection["port"] in (7000, 15020, 15021, 15090) else 15006
+    local = connection["to"].startswith("127.")
+    if connection["mark"] == 0x53A:
+        return None
+    if connection["mark"] == 0x539:
+        return 15006 if connection["to"] == connection["pod"] else None
+    return None if local or connection["port"] == 9000 else 15001
