@@ -191,7 +191,7 @@ sidecars.once(lab)
 # We take the policy away again; it comes back two exercises on.
 
 # %%
-# !labs kubectl -n {lab.namespace} delete peerauthentications.mesh.labs.example only-the-mesh
+# !labs kubectl -n {lab.namespace} delete peerauthentications.mesh.labs.example default
 
 # %% [markdown]
 # ## Who puts the proxy there?
