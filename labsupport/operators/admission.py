@@ -68,9 +68,7 @@ def server(
     function: learner.Learner, port: int = PORT, directory: Path = CERTIFICATE, address: str = ""
 ) -> ThreadingHTTPServer:
     """An HTTPS server bound to `port` on `address` (default: all), with the certificate in `directory`."""
-    return reviews.server(
-        lambda asked: review(function, asked), "AdmissionReview", port, directory, address
-    )
+    return reviews.server(lambda asked: review(function, asked), "AdmissionReview", port, directory, address)
 
 
 def main() -> int:

@@ -61,9 +61,7 @@ def server(
 ) -> ThreadingHTTPServer:
     """An HTTPS server bound to `port` on `address` (default: all), with the certificate in `directory`."""
 
-    return reviews.server(
-        lambda asked: review(function, asked), "ConversionReview", port, directory, address
-    )
+    return reviews.server(lambda asked: review(function, asked), "ConversionReview", port, directory, address)
 
 
 def main() -> int:

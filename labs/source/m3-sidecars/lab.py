@@ -2,9 +2,9 @@
 # # Sidecars
 #
 # In lab M2 one proxy stood in front of one service, and whoever knew the way around it could take it. A mesh puts a
-# proxy beside *every* application, into the same Pod, and sees to it that nothing comes in or goes out without
-# passing it. The application is not asked, and not changed. In this lab you find out how that is done, by doing it:
-# who puts the proxy there, how connections get into it, and what happens when a part of all this is not there.
+# proxy beside *every* application, into the same Pod, and sees to it that nothing comes in or goes out without passing
+# it. The application is not asked, and not changed. In this lab you find out how that is done, by doing it: who puts
+# the proxy there, how connections get into it, and what happens when a part of all this is not there.
 
 # %%
 from labsupport.course import lab
@@ -15,8 +15,8 @@ lab.start("m3")
 # %% [markdown]
 # ## A Pod with company
 #
-# Your namespace belongs to the mesh: it has the label `mesh.labs.example/inject: "true"`. Two Deployments were
-# applied to it, a `ledger` and a `till`, and neither of their manifests mentions a proxy. Look at their Pods:
+# Your namespace belongs to the mesh: it has the label `mesh.labs.example/inject: "true"`. Two Deployments were applied
+# to it, a `ledger` and a `till`, and neither of their manifests mentions a proxy. Look at their Pods:
 
 # %%
 print(lab.read("start/shop.yaml").split("---")[2])
@@ -27,8 +27,9 @@ sidecars.pods(lab)
 # %% [markdown]
 # Two init containers have come along, and they stand *before* the till's own `prepare`. `mesh-capture` runs once and
 # ends. `mesh-proxy*` is Envoy, with a small helper; the star says that it does not end. An init container with
-# `restartPolicy: Always` is what Kubernetes calls a **sidecar**: it starts in its turn, the next one starts once it has
-# started, and it stays as long as the Pod does. Why not an ordinary container, beside the others? Try both, with Jobs:
+# `restartPolicy: Always` is what Kubernetes calls a **sidecar**: it starts in its turn, the next one starts once it
+# has started, and it stays as long as the Pod does. Why not an ordinary container, beside the others? Try both, with
+# Jobs:
 
 # %%
 lab.apply(lab.read("start/jobs.yaml"))
@@ -86,13 +87,13 @@ sidecars.tried(lab, sidecars.examples(lab.world))
 # %% [markdown]
 # The fourth one deserves a second look. The program that made it was no proxy. It put the mark on its socket itself,
 # and walked past the mesh: a container with the default capabilities has `NET_RAW`, and may. **Capture is no fence for
-# a program that does not want to be captured.** `capabilities: {drop: [ALL]}` in the application's container takes this
-# way out; what protects the *other* side is that the other side asks for a certificate.
+# a program that does not want to be captured.** `capabilities: {drop: [ALL]}` in the application's container takes
+# this way out; what protects the *other* side is that the other side asks for a certificate.
 #
 # ## Your turn: `m3-capture`
 #
-# **Write `captured(connection)`: where does a connection of the Pod `box` come out?** It returns `15001` or `15006`, or
-# `None` if the connection goes where it was going. A connection is a dictionary:
+# **Write `captured(connection)`: where does a connection of the Pod `box` come out?** It returns `15001` or `15006`,
+# or `None` if the connection goes where it was going. A connection is a dictionary:
 #
 # | Key | Value |
 # |---|---|
@@ -103,8 +104,8 @@ sidecars.tried(lab, sidecars.examples(lab.world))
 # | `to` | the address it is for |
 # | `port` | the port it is for |
 #
-# The check asks about connections that you have not seen, and then makes some, to ask the kernel the same. `tried` takes
-# a list of such dictionaries too, if you want to ask it first; `sidecars.connection(...)` makes one.
+# The check asks about connections that you have not seen, and then makes some, to ask the kernel the same. `tried`
+# takes a list of such dictionaries too, if you want to ask it first; `sidecars.connection(...)` makes one.
 
 
 # %% exercise="m3-capture"
@@ -134,8 +135,8 @@ lab.check("m3-capture")
 # ## The proxy dies
 #
 # A proxy is a program, and programs die. Two more Pods: the clients `captured` and `asked`. The second one has an
-# annotation, `mesh.labs.example/capture: env`. There, nothing is captured; the mesh sets environment variables and hopes.
-# Clusters that grant no Pod `NET_ADMIN` can still have a mesh that way, of a kind.
+# annotation, `mesh.labs.example/capture: env`. There, nothing is captured; the mesh sets environment variables and
+# hopes.
 
 # %%
 lab.apply(lab.read("start/clients.yaml"))
@@ -145,6 +146,17 @@ lab.apply(lab.read("start/clients.yaml"))
 # !labs kubectl -n {lab.namespace} exec asked -c client -- env | grep -i _proxy
 
 # %% [markdown]
+# Why would anyone want that? Because capture has a price: its init container needs `NET_ADMIN`, and many clusters
+# grant that to nobody. Ask yours what would happen if your namespace were held to the Pod Security Standard "baseline"
+# (a dry run; nothing is changed):
+
+# %%
+# !labs kubectl label --dry-run=server --overwrite namespace {lab.namespace} pod-security.kubernetes.io/enforce=baseline
+
+# %% [markdown]
+# Every captured Pod is named, and `asked` is not. There the choice is between the mode `env`, a capture that the node
+# sets up instead of the Pod (a CNI plug-in), and a namespace with an exception.
+#
 # Whether a program heeds `http_proxy` is its own affair. Python's `urllib` does, its `http.client` does not, and
 # nobody has ever asked a database driver. So there are three clients in the two Pods. Whom does the ledger see?
 
@@ -156,8 +168,8 @@ sidecars.once(lab)
 #
 # Now the proxies of *both client Pods* are killed, with `kill -9`, while all three clients go on asking. The ledger
 # and its proxy stay. **Whose requests go on being answered while the proxies are dead?** Such a client fails *open*:
-# it works, and the mesh knows nothing of it. The others fail *closed*. Commit one of these:
-# `"none"`, `"captured"`, `"heeds http_proxy"`, `"ignores http_proxy"`, `"captured and ignores http_proxy"`, `"all"`.
+# it works, and the mesh knows nothing of it. The others fail *closed*. Commit one of these: `"none"`, `"captured"`,
+# `"heeds http_proxy"`, `"ignores http_proxy"`, `"captured and ignores http_proxy"`, `"all"`.
 
 # %% exercise="m3-closed"
 ### BEGIN SOLUTION: lab.predict("m3-closed", ...)
@@ -187,7 +199,17 @@ lab.apply(lab.read("start/strict.yaml"))
 sidecars.once(lab)
 
 # %% [markdown]
-# This is the rule of the whole lab: what a Pod does on its way out is its own matter, and only who *receives* can refuse.
+# This is the rule of the whole lab: what a Pod does on its way out is its own matter, and only who *receives* can
+# refuse. But mind whom you lock out. `captured` has a proxy and a certificate, and it calls the ledger once more: now
+# by the Pod's address instead of the Service's name.
+
+# %%
+sidecars.by_address(lab)
+
+# %% [markdown]
+# The proxy knows Services: for each it has the endpoints, and which of them speak TLS. Of a bare address it knows
+# nothing, so it passes the bytes on as they are, and a strict receiver hangs up. In a mesh, call Services.
+#
 # We take the policy away again; it comes back two exercises on.
 
 # %%
@@ -196,10 +218,10 @@ sidecars.once(lab)
 # %% [markdown]
 # ## Who puts the proxy there?
 #
-# When a Pod is created, the API server asks a list of programs before it stores it: *admission*. Some of them are in the
-# API server, and some are **webhooks**, programs of yours that it calls by HTTPS. A *mutating* webhook gets the Pod and
-# answers with changes. The mesh's injector is one, and from here on it is yours. We take your namespace out of the mesh's
-# hands, and make both Pods as they were before there was a mesh:
+# When a Pod is created, the API server asks a list of programs before it stores it: *admission*. Some of them are in
+# the API server, and some are **webhooks**, programs of yours that it calls by HTTPS. A *mutating* webhook gets the
+# Pod and answers with changes. The mesh's injector is one, and from here on it is yours. We take your namespace out of
+# the mesh's hands, and make both Pods as they were before there was a mesh:
 
 # %%
 lab.apply(lab.read("start/outside.yaml"))
@@ -212,8 +234,8 @@ lab.apply(lab.read("start/outside.yaml"))
 sidecars.who(lab)
 
 # %% [markdown]
-# The changes are a **JSON Patch** (RFC 6902): a list of operations, applied one after the other, each on what those before
-# it left. All of them work, or the Pod is refused. You need one kind, `add`, and it has four habits:
+# The changes are a **JSON Patch** (RFC 6902): a list of operations, applied one after the other, each on what those
+# before it left. All of them work, or the Pod is refused. You need one kind, `add`, and it has four habits:
 #
 # | Operation | Does |
 # |---|---|
@@ -226,8 +248,8 @@ sidecars.who(lab)
 #
 # ## Your turn: `m3-inject`
 #
-# **Write `patch(pod)`: it takes a Pod that is about to be stored and returns the operations that give it its proxy.** The
-# pieces are there, and they are the mesh's own:
+# **Write `patch(pod)`: it takes a Pod that is about to be stored and returns the operations that give it its proxy.**
+# The pieces are there, and they are the mesh's own:
 #
 # | What | Where |
 # |---|---|
@@ -240,8 +262,8 @@ sidecars.who(lab)
 # `OPT_OUT` is `"false"`; those that have an init container of the name `mesh-proxy` already; and those with
 # `hostNetwork: true`, in whose network the rules would capture the traffic of the whole node.
 #
-# The last two lines make your function the webhook of your namespace, and have the two Deployments make new Pods, as
-# a webhook sees new ones only.
+# The last two lines make your function the webhook of your namespace, and have the two Deployments make new Pods, as a
+# webhook sees new ones only.
 
 # %% exercise="m3-inject"
 from labsupport.course.lessons import sidecars
@@ -301,8 +323,8 @@ sidecars.who(lab)
 # ## Probes
 #
 # The kubelet asks containers whether they are ready. It asks from the node, at the Pod's address, and it has no
-# certificate of the mesh. Its question arrives like any other connection from outside: at port 15006. Here are two more
-# applications, `press` and `stamps`, and your webhook gives each its proxy.
+# certificate of the mesh. Its question arrives like any other connection from outside: at port 15006. Here are two
+# more applications, `press` and `stamps`, and your webhook gives each its proxy.
 
 # %%
 lab.apply(lab.read("start/probes.yaml"))
@@ -310,24 +332,27 @@ lab.apply(lab.read("start/probes.yaml"))
 # %%
 # !labs kubectl -n {lab.namespace} rollout status deployment/press
 # !labs kubectl -n {lab.namespace} rollout status deployment/stamps
-# !labs kubectl -n {lab.namespace} get deployments press stamps -o custom-columns=NAME:.metadata.name,READY:.status.readyReplicas,HTTP:'.spec.template.spec.containers[0].readinessProbe.httpGet.port',TCP:'.spec.template.spec.containers[0].readinessProbe.tcpSocket.port'
+
+# %%
+sidecars.pods(lab)
 
 # %% [markdown]
 # All is well, it seems. But both applications listen on 8080, and on no other port; and `stamps` is asked at 9090. Its
-# probe says yes. Who has answered? A `tcpSocket` probe is content when a connection opens, and *the proxy* opens it, before
-# it knows whether there is anybody to pass it on to. **Behind a capturing proxy, such a probe says yes for ever**: the
-# application may have died long ago, and would still get its share of the requests.
+# probe says yes. Who has answered? A `tcpSocket` probe is content when a connection opens, and *the proxy* opens it,
+# before it knows whether there is anybody to pass it on to. **Behind a capturing proxy, such a probe says yes for
+# ever**: the application may have died long ago, and would still get its share of the requests.
 #
 # ## Your turn: `m3-probes`
 #
-# The first line of the cell closes your namespace to all who show no certificate. Run it as it is, look at both Pods, and
-# at what the kubelet says of them (`labs kubectl describe`). Then add what is missing: **with `STRICT` in force, make the
-# readiness probes of `press` and `stamps` tell the truth**. A Pod is ready when its application answers on 8080, and not
-# when it does not; and callers without a certificate get no answer there. The proxies stay.
+# The first line of the cell closes your namespace to all who show no certificate. Run it as it is, look at both Pods,
+# and at what the kubelet says of them (`labs kubectl describe`). Then add what is missing: **with `STRICT` in force,
+# make the readiness probes of `press` and `stamps` tell the truth**. A Pod is ready when its application answers on
+# 8080, and not when it does not; and callers without a certificate get no answer there. The proxies stay.
 #
-# The images have `curl`, `nc` and Python in them. Edit the text of `start/probes.yaml` (`print(lab.read("start/probes.yaml"))`)
-# and apply all of it again: what an apply leaves out that the one before it had is removed. The check also
-# starts copies of your Pods with a dead application in them, and looks whether their probes say no.
+# The images have `curl`, `nc` and Python in them. Edit the text of `start/probes.yaml`
+# (`print(lab.read("start/probes.yaml"))`) and apply all of it again: what an apply leaves out that the one before it
+# had is removed. The check also starts copies of your Pods with a dead application in them, and looks whether their
+# probes say no.
 
 # %% exercise="m3-probes"
 lab.apply(lab.read("start/strict.yaml"))
@@ -377,9 +402,9 @@ print(yaml.safe_dump(rewritten.originals))
 # !labs kubectl get mutatingwebhookconfiguration {lab.name("admission-injector")} -o yaml | grep -v caBundle | tail -40
 
 # %% [markdown]
-# `failurePolicy: Fail`: a Pod about which nobody can be asked is refused. `Ignore` would store it without its proxy, where it
-# answers anybody, is refused by every strict peer, and stays so long after the webhook has come back, since a webhook
-# sees only new Pods. So a mesh chooses `Fail`, and has to be careful about *whose* Pods it is asked for.
+# `failurePolicy: Fail`: a Pod about which nobody can be asked is refused. `Ignore` would store it without its proxy,
+# where it answers anybody, is refused by every strict peer, and stays so long after the webhook has come back, since a
+# webhook sees only new Pods. So a mesh chooses `Fail`, and has to be careful about *whose* Pods it is asked for.
 #
 # A colleague has cleaned up. There was a selector that nobody could explain, so it went:
 
@@ -394,19 +419,19 @@ lab.apply(lab.read("start/simplified.yaml"))
 # !labs kubectl -n {lab.namespace} delete pod -l labs.example/deployed=injector
 # !sleep 4
 # !labs kubectl -n {lab.namespace} get deployment injector
-# !labs kubectl -n {lab.namespace} get events --field-selector reason=FailedCreate -o custom-columns=MESSAGE:.message | tail -1
+# !labs kubectl -n {lab.namespace} get events --field-selector reason=FailedCreate -o jsonpath='{{.items[-1:].message}}'
 
 # %% [markdown]
-# Zero Pods, and there will never be one: before the API server creates the webhook's Pod, it has to ask the webhook. While
-# it is like that, no other Pod of your namespace can be created either.
+# Zero Pods, and there will never be one: before the API server creates the webhook's Pod, it has to ask the webhook.
+# While it is like that, no other Pod of your namespace can be created either.
 #
 # ## Your turn: `m3-outage`
 #
 # **Give the configuration back what it needs, so that the webhook survives its own absence.** Edit the text of
-# `start/simplified.yaml` (`print(lab.read("start/simplified.yaml"))`) and apply it under the same name. What must hold,
-# and what the check tries by taking the webhook's Pod away: Pods of other namespaces can be created meanwhile; Pods of
-# yours are refused, and not stored without a proxy; the webhook's own Pod comes back without anybody's help; then new
-# Pods get their proxy again. Its Pods, and no others, have the label `labs.example/deployed`.
+# `start/simplified.yaml` (`print(lab.read("start/simplified.yaml"))`) and apply it under the same name. What must
+# hold, and what the check tries by taking the webhook's Pod away: Pods of other namespaces can be created meanwhile;
+# Pods of yours are refused, and not stored without a proxy; the webhook's own Pod comes back without anybody's help;
+# then new Pods get their proxy again. Its Pods, and no others, have the label `labs.example/deployed`.
 
 # %% exercise="m3-outage"
 ### BEGIN SOLUTION: # YOUR YAML HERE, by lab.apply("""...""")
@@ -436,26 +461,27 @@ lab.check("m3-outage")
 
 # %% [markdown]
 # The same care is in the mesh's own configuration. Its selector asks for a label that no namespace has by itself, it
-# leaves out `labs-system`, where the control plane runs, and the namespaces of Kubernetes, whatever their labels are. Look
-# for those lines:
+# leaves out `labs-system`, where the control plane runs, and the namespaces of Kubernetes, whatever their labels are.
+# Look for those lines:
 
 # %%
 # !labs kubectl get mutatingwebhookconfiguration mesh-injector -o yaml | grep -v caBundle | tail -45
 
 # %% [markdown]
-# One thing to know on the day it happens: a ReplicaSet that has failed to create its Pod tries again later and later, up to
-# many minutes. After the repair, `kubectl scale` or `rollout restart` makes it try at once; the check did that.
+# One thing to know on the day it happens: a ReplicaSet that has failed to create its Pod tries again later and later,
+# up to many minutes. After the repair, `kubectl scale` or `rollout restart` makes it try at once; the check did that.
 #
 # ## What you can now explain
 #
-# - A sidecar is an **init container that stays**: it is there before the application, goes after it, and lets Jobs end.
+# - A sidecar is an **init container that stays**: it is there before the application, goes after it, and lets Jobs
+#   end.
 # - The kernel brings connections into the proxy by a few rules in the Pod's own network. The exceptions are the
-#   interesting part: the proxy's own connections, by their mark; what goes to the Pod itself; ports that are asked from
-#   outside without a certificate.
-# - A dead proxy fails **closed** where the kernel captures, and **open** for a program that ignores `http_proxy`. Only the
-#   receiver can insist.
+#   interesting part: the proxy's own connections, by their mark; what goes to the Pod itself; ports that are asked
+#   from outside without a certificate.
+# - A dead proxy fails **closed** where the kernel captures, and **open** for a program that ignores `http_proxy`. Only
+#   the receiver can insist.
 # - Injection is a mutating webhook that answers with a JSON Patch. What is not there cannot be added to.
-# - Behind a proxy that accepts for the application, `tcpSocket` probes say yes for ever, and under strict mTLS the kubelet
-#   gets no answer. Probes must ask from inside; a mesh rewrites them.
+# - Behind a proxy that accepts for the application, `tcpSocket` probes say yes for ever, and under strict mTLS the
+#   kubelet gets no answer. Probes must ask from inside; a mesh rewrites them.
 # - `failurePolicy: Fail` makes the webhook a part of every Pod's creation: select as little as you can, and never the
 #   webhook itself.

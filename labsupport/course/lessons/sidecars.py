@@ -92,7 +92,9 @@ def restart(lab: Context, *deployments: str, timeout: float = START) -> Note:
         kube.until_ready(lab.api, targets, timeout=timeout)
     except kube.wait.TimedOut as late:
         return Note(str(late), "Not ready yet")
-    return Note(f"{' and '.join(deployments)} are new, {time.monotonic() - began:.1f} s after they were asked.")
+    return Note(
+        f"{' and '.join(deployments)} are new, {time.monotonic() - began:.1f} s after they were asked."
+    )
 
 
 def dry_pod(world: World, namespace: str, **metadata: Any) -> kube.Answer:
@@ -218,7 +220,9 @@ def examples(world: World) -> list[Connection]:
     ]
 
 
-def connection(pod: str, side: str, to: str, port: int, *, mark: int = 0, protocol: str = "tcp") -> Connection:
+def connection(
+    pod: str, side: str, to: str, port: int, *, mark: int = 0, protocol: str = "tcp"
+) -> Connection:
     """A connection as `m3-capture` describes it."""
     return {"from": side, "protocol": protocol, "mark": mark, "pod": pod, "to": to, "port": port}
 
@@ -269,6 +273,16 @@ def once(lab: Context) -> Table:
         known = "nobody: the request came in plaintext" if said == "plaintext" else said
         rows.append((WORDS[client], known))
     return Table("Whom the ledger sees", ("Client", "The ledger saw"), rows)
+
+
+def by_address(lab: Context, pod: str = "captured") -> Table:
+    """What a client gets that calls the ledger by the Service's name, and by the address of its Pod."""
+    ledger = pods_of(lab.api, lab.namespace, "ledger")
+    address = f"{ledger[-1]['status']['podIP']}:8080" if ledger else "nobody"
+    rows = []
+    for words, host in (("the Service's name", "ledger"), ("the Pod's address", address)):
+        rows.append((words, f"http://{host}/", str(ask(lab.api, lab.namespace, pod, host, "client"))))
+    return Table(f"{pod} calls the ledger", ("By", "URL", "Outcome"), rows)
 
 
 def outage(lab: Context) -> Table:

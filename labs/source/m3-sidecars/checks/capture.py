@@ -43,7 +43,9 @@ def decided(each: Connection) -> int | None:
     return names.OUTBOUND
 
 
-def cases(pod: str, others: Sequence[str], seed: str, ports: Sequence[int]) -> Iterator[tuple[str, Connection]]:
+def cases(
+    pod: str, others: Sequence[str], seed: str, ports: Sequence[int]
+) -> Iterator[tuple[str, Connection]]:
     """Connections, each with the finding that a wrong word about it is; all kinds, in an order of their own."""
     chosen = random.Random(seed)
 
@@ -88,7 +90,9 @@ def capture_offline(probe: Probe) -> Outcome:
             if each["from"] == "outside" and each["port"] == names.PROBES and finding == "inbound":
                 continue
             count += 1
-            _judge(call(each, about=sidecars.told(each)), each, finding, decided(each), "the rules of capture")
+            _judge(
+                call(each, about=sidecars.told(each)), each, finding, decided(each), "the rules of capture"
+            )
     return passed(f"`captured` says of {count} connections what the rules say.", "what captured returns")
 
 
@@ -131,7 +135,13 @@ def capture_live(probe: Probe) -> Outcome:
     came_out = sidecars.kernel(probe.world, [each for _, each in made])
     with probe.function("captured", parameters=1) as call:
         for (finding, each), where in zip(made, came_out, strict=True):
-            _judge(call(each, about=sidecars.told(each)), each, finding, where, "a real connection of the Pod box")
+            _judge(
+                call(each, about=sidecars.told(each)),
+                each,
+                finding,
+                where,
+                "a real connection of the Pod box",
+            )
     at_proxy = sum(port is not None for port in came_out)
     return passed(
         f"Of {len(made)} real connections, {at_proxy} came out at the proxy and {len(made) - at_proxy} where they were "

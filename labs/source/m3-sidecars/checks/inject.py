@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from collections.abc import Iterator
@@ -28,11 +29,11 @@ LOOK = {
         "there, and the list or the map may be missing as a whole."
     ),
     "label-path": "In a path a slash separates. How does RFC 6901 write one that is part of a name?",
-    "lost": "An operation `add` for a member that is there replaces it. What does the path name: a list, or a place in one?",
+    "lost": "An operation `add` for a member that is there replaces it. Does the path name a list, or a place in one?",
     "changed": "Compare the Pod before and after: only what the sidecar needs should differ.",
     "missing": "The four things that a Pod needs stand in the exercise's table.",
     "order": "Init containers run one after the other. Which of them must find its network prepared?",
-    "twice": "A Pod may be shown to a webhook that has its proxy already: other webhooks, or a template that was copied.",
+    "twice": "A Pod may have its proxy already: from another webhook, or from a template that was copied.",
     "opted-out": "Whoever makes the Pod can ask for none. The exercise names the annotation, and its value.",
     "node-network": "Whose network is it whose rules the capture would write?",
     "opted-in": "Which values of the annotation mean that no proxy is wanted?",
@@ -78,8 +79,9 @@ def to_inject() -> Iterator[tuple[str, Pod]]:
     setup = {"name": "set-up", "image": "labs.example/shell:1"}
     yield "a Pod with an init container of its own", _pod("prepared", initContainers=[setup])
     helper = {"name": "logs", "image": "labs.example/shell:1", "restartPolicy": "Always"}
-    yield "a Pod with two init containers and two volumes", _pod(
-        "busy", initContainers=[setup, helper], volumes=[{"name": "data", "emptyDir": {}}, TOKEN]
+    yield (
+        "a Pod with two init containers and two volumes",
+        _pod("busy", initContainers=[setup, helper], volumes=[{"name": "data", "emptyDir": {}}, TOKEN]),
     )
     two = [{"name": name, "image": "labs.example/web:1"} for name in ("app", "metrics")]
     yield "a Pod with two containers", _pod("pair", containers=two)
@@ -167,13 +169,17 @@ def _injected(about: str, pod: Pod, operations: list[Any]) -> None:
         now = _own(after, only=pod).get(part)
         if now != before:
             _reject(
-                "lost", f"{about[0].upper()}{about[1:]} has lost something of its own: {part} is {_short(now)}."
+                "lost",
+                f"{about[0].upper()}{about[1:]} has lost something of its own: {part} is {_short(now)}.",
             )
     spec = after["spec"]
     init = [each.get("name") for each in spec.get("initContainers") or []]
     needed = [
         (capture in (spec.get("initContainers") or []), f"the init container {capture['name']}"),
-        (proxy in (spec.get("initContainers") or []), f"the sidecar {proxy['name']} among its init containers"),
+        (
+            proxy in (spec.get("initContainers") or []),
+            f"the sidecar {proxy['name']} among its init containers",
+        ),
         (all(each in (spec.get("volumes") or []) for each in volumes), "all volumes of the proxy"),
         (
             (after["metadata"].get("labels") or {}).get(names.PROXY) == "redirect",
@@ -210,9 +216,7 @@ def _at(operations: list[Any], refused: Refused) -> Any:
 def _own(pod: Pod, only: Pod | None = None) -> dict[str, Any]:
     """What is a Pod's own: labels, volumes and containers by name; of those of `only`, where it is given."""
     metadata, spec = pod.get("metadata") or {}, pod.get("spec") or {}
-    found: dict[str, Any] = {
-        f"label {key}": value for key, value in (metadata.get("labels") or {}).items()
-    }
+    found: dict[str, Any] = {f"label {key}": value for key, value in (metadata.get("labels") or {}).items()}
     for part in ("volumes", "initContainers", "containers"):
         for each in spec.get(part) or []:
             found[f"{part} {each.get('name')}"] = each
@@ -297,8 +301,8 @@ def inject_live(probe: Probe) -> Outcome:
 
 def _through_the_server(probe: Probe) -> None:
     """Errors: Rejected if the API server, asking the webhook, would store other Pods than it should."""
-    for annotations, wanted in (({}, True), ({names.INJECT: "false"}, False)):
-        answer = sidecars.dry_pod(probe.world, probe.namespace, annotations=annotations)
+    for said, wanted in (({}, True), ({names.INJECT: "false"}, False)):
+        answer = sidecars.dry_pod(probe.world, probe.namespace, annotations=said)
         if answer.status >= 400:
             message = (answer.body or {}).get("message", "") if isinstance(answer.body, dict) else answer.body
             raise Rejected(
@@ -313,8 +317,8 @@ def _through_the_server(probe: Probe) -> None:
             raise Rejected(
                 not_yet(
                     "m3-inject/other-function",
-                    f"The API server would store a new Pod {'without' if wanted else 'with'} a proxy. The function in the "
-                    "notebook does better.",
+                    f"The API server would store a new Pod {'without' if wanted else 'with'} a proxy. The function in "
+                    "the notebook does better.",
                     f"a dry run of a Pod in {probe.namespace}",
                     "Is what was deployed the function that the notebook has now? Run the cell again.",
                 )
@@ -324,10 +328,8 @@ def _through_the_server(probe: Probe) -> None:
 def _settled(probe: Probe, app: str) -> Pod:
     """The newest Pod of a Deployment, once its roll-out is over or has had its time."""
     target = kube.Target("apps/v1", "Deployment", app, probe.namespace)
-    try:
+    with contextlib.suppress(kube.wait.TimedOut):
         kube.until(probe.api, target, kube.ready, timeout=probe.left(SETTLE), progress=probe.progress)
-    except kube.wait.TimedOut:
-        pass
     there = sidecars.pods_of(probe.api, probe.namespace, app)
     if there:
         return there[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import Any
 
 from labsupport import kube
@@ -18,7 +19,7 @@ Pod = dict[str, Any]
 
 
 def outage(probe: Probe) -> Outcome:
-    """m3-outage: without the webhook no Pod of the lab starts unprotected, all others do, and it comes back by itself."""
+    """m3-outage: without the webhook no Pod of the lab is stored, others are, and it comes back by itself."""
     if probe.get("apps/v1", "Deployment", WEBHOOK) is None:
         raise Rejected(
             not_yet(
@@ -102,16 +103,14 @@ def _while_away(probe: Probe, elsewhere: str) -> None:
                 "m3-outage/unprotected",
                 "With the webhook away, a new Pod in your namespace is stored, and it has no proxy.",
                 f"a dry run of a Pod in {probe.namespace}",
-                "It would answer anybody in plaintext and be refused by every strict peer, long after the webhook is back. "
-                "What is to happen to a Pod about which nobody can be asked?",
+                "It would answer anybody in plaintext and be refused by every strict peer, long after the webhook is "
+                "back. What is to happen to a Pod about which nobody can be asked?",
             )
         )
 
 
 def _back(probe: Probe) -> float:
     """Seconds until the webhook serves again. Errors: Rejected if it does not."""
-    import time
-
     began = time.monotonic()
     target = kube.Target("apps/v1", "Deployment", WEBHOOK, probe.namespace)
     try:

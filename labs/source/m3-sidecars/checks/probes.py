@@ -23,7 +23,7 @@ Pod = dict[str, Any]
 
 
 def probes(probe: Probe) -> Outcome:
-    """m3-probes: the two Deployments are ready and closed to plaintext; copies whose application is dead are not ready."""
+    """m3-probes: both Deployments are ready and closed to plaintext; copies with a dead application are not ready."""
     live = {app: _live(probe, app) for app in APPS}
     for app, pod in live.items():
         _closed(probe, app, pod)
@@ -88,8 +88,8 @@ def _closed(probe: Probe, app: str, pod: Pod) -> None:
                 "m3-probes/open",
                 f"{app} answered a request that came without any certificate.",
                 f"GET / of {name}, port {PORT}, from outside the mesh",
-                "What lets the kubelet in lets in everybody: it has no address that only it can have. Is `STRICT` still "
-                "said of every port?",
+                "What lets the kubelet in lets in everybody: it has no address that only it can have. Is `STRICT` "
+                "still said of every port?",
             )
         )
 
