@@ -417,9 +417,9 @@ lab.apply(lab.read("start/simplified.yaml"))
 
 # %%
 # !labs kubectl -n {lab.namespace} delete pod -l labs.example/deployed=injector
-# !sleep 4
+# !labs kubectl -n {lab.namespace} wait --for=condition=ReplicaFailure deployment/injector --timeout=30s
 # !labs kubectl -n {lab.namespace} get deployment injector
-# !labs kubectl -n {lab.namespace} get events --field-selector reason=FailedCreate -o jsonpath='{{.items[-1:].message}}'
+# !labs kubectl -n {lab.namespace} get rs -l labs.example/deployed=injector -o jsonpath='{{..conditions[*].message}}'
 
 # %% [markdown]
 # Zero Pods, and there will never be one: before the API server creates the webhook's Pod, it has to ask the webhook.
