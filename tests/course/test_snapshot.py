@@ -109,3 +109,42 @@ def test_data_that_looks_like_status_counts() -> None:
 def test_each_entry_has_its_reason() -> None:
     assert all(len(entry.reason) > 5 for entry in ALLOWED)
     assert len({(entry.kind, entry.field) for entry in ALLOWED}) == len(ALLOWED)
+
+
+def deployed(digest: str, template: str, *, kind: str) -> list[dict[str, Any]]:
+    """What lab.deploy leaves of a host; with a certificate where the Secret's type is that of one."""
+
+    def made(kind: str, name: str, **metadata: Any) -> dict[str, Any]:
+        labels = {"labs.example/deployed": "hook", **metadata.pop("labels", {})}
+        return {
+            "apiVersion": "v1",
+            "kind": kind,
+            "metadata": {"name": name, "namespace": "lab-x", "labels": labels, **metadata},
+        }
+
+    hashed = {"labs.example/source": digest, "pod-template-hash": template}
+    pod = made("Pod", f"hook-{template}-8hx2q", generateName=f"hook-{template}-", labels=hashed)
+    pod["spec"] = {"volumes": [{"configMap": {"name": f"hook-{digest}"}}]}
+    secret = made("Secret", "hook-certificate")
+    return [
+        {**secret, "type": kind, "data": {}},
+        made("ConfigMap", f"hook-{digest}", labels={"labs.example/source": digest}),
+        made("ReplicaSet", f"hook-{template}", labels=hashed),
+        pod,
+    ]
+
+
+def test_a_host_with_a_certificate_has_another_digest_each_time() -> None:
+    once, again = (
+        normalised(deployed(*digests, kind="kubernetes.io/tls"))
+        for digests in (("0a1b2c3d4e", "5f6d7"), ("1a2b3c4d5e", "8b9c8"))
+    )
+    assert difference(once, again) == []
+
+
+def test_without_one_another_digest_is_another_function() -> None:
+    once, again = (
+        normalised(deployed(*digests, kind="Opaque"))
+        for digests in (("0a1b2c3d4e", "5f6d7"), ("1a2b3c4d5e", "8b9c8"))
+    )
+    assert "gone: ConfigMap hook-0a1b2c3d4e in lab-x" in difference(once, again)

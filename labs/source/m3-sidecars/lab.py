@@ -344,10 +344,11 @@ sidecars.pods(lab)
 #
 # ## Your turn: `m3-probes`
 #
-# The first line of the cell closes your namespace to all who show no certificate. Run it as it is, look at both Pods,
-# and at what the kubelet says of them (`labs kubectl describe`). Then add what is missing: **with `STRICT` in force,
-# make the readiness probes of `press` and `stamps` tell the truth**. A Pod is ready when its application answers on
-# 8080, and not when it does not; and callers without a certificate get no answer there. The proxies stay.
+# The cell begins by closing your namespace to all who show no certificate, and waits for what becomes of `press`. Run
+# it as it is, look at both Pods, and at what the kubelet says of them (`labs kubectl describe`). Then add what is
+# missing: **with `STRICT` in force, make the readiness probes of `press` and `stamps` tell the truth**. A Pod is ready
+# when its application answers on 8080, and not when it does not; and callers without a certificate get no answer
+# there. The proxies stay.
 #
 # The images have `curl`, `nc` and Python in them. Edit the text of `start/probes.yaml`
 # (`print(lab.read("start/probes.yaml"))`) and apply all of it again: what an apply leaves out that the one before it
@@ -356,6 +357,7 @@ sidecars.pods(lab)
 
 # %% exercise="m3-probes"
 lab.apply(lab.read("start/strict.yaml"))
+print(sidecars.noticed(lab, "press"))
 ### BEGIN SOLUTION: # YOUR YAML HERE, by lab.apply("""...""")
 from_inside = """
           readinessProbe:
@@ -423,7 +425,23 @@ lab.apply(lab.read("start/simplified.yaml"))
 
 # %% [markdown]
 # Zero Pods, and there will never be one: before the API server creates the webhook's Pod, it has to ask the webhook.
-# While it is like that, no other Pod of your namespace can be created either.
+# While it is like that, no other Pod of your namespace can be created either. Somebody has to get up at night, find
+# out why, and open the door for a minute:
+
+# %%
+lab.apply(lab.read("start/simplified.yaml").replace("failurePolicy: Fail", "failurePolicy: Ignore"))
+
+# %%
+# !labs kubectl -n {lab.namespace} scale deployment injector --replicas=0
+# !labs kubectl -n {lab.namespace} scale deployment injector --replicas=1
+# !labs kubectl -n {lab.namespace} rollout status deployment/injector
+
+# %%
+lab.apply(lab.read("start/simplified.yaml"))
+
+# %% [markdown]
+# (The scaling is for impatience: a ReplicaSet that has failed to create its Pod tries again later and later, up to
+# many minutes. Another number makes it try at once.) Now everything is as it was. Until the next time.
 #
 # ## Your turn: `m3-outage`
 #
@@ -468,9 +486,6 @@ lab.check("m3-outage")
 # !labs kubectl get mutatingwebhookconfiguration mesh-injector -o yaml | grep -v caBundle | tail -45
 
 # %% [markdown]
-# One thing to know on the day it happens: a ReplicaSet that has failed to create its Pod tries again later and later,
-# up to many minutes. After the repair, `kubectl scale` or `rollout restart` makes it try at once; the check did that.
-#
 # ## What you can now explain
 #
 # - A sidecar is an **init container that stays**: it is there before the application, goes after it, and lets Jobs

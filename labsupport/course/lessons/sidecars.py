@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -80,21 +80,60 @@ def pods(lab: Context) -> Table:
 
 
 def restart(lab: Context, *deployments: str, timeout: float = START) -> Note:
-    """Make the Pods of Deployments anew, as `kubectl rollout restart` does, and wait until they are ready."""
+    """Delete the Pods of Deployments, whose controllers make others, and wait until these are ready."""
     began = time.monotonic()
-    again = {"kubectl.kubernetes.io/restartedAt": f"{time.time():.3f}"}
-    targets = []
-    for name in deployments:
-        path = f"/apis/apps/v1/namespaces/{lab.namespace}/deployments/{name}"
-        kube.patch(lab.api, path, {"spec": {"template": {"metadata": {"annotations": again}}}})
-        targets.append(kube.Target("apps/v1", "Deployment", name, lab.namespace))
+    old = {name: pods_of(lab.api, lab.namespace, name) for name in deployments}
+    for pod in (pod for pods in old.values() for pod in pods):
+        path = f"/api/v1/namespaces/{lab.namespace}/pods/{pod['metadata']['name']}"
+        kube.request(lab.api, "DELETE", path)
     try:
-        kube.until_ready(lab.api, targets, timeout=timeout)
+        for name in deployments:
+            gone = {pod["metadata"]["uid"] for pod in old[name]}
+            target = kube.Target("v1", "Pod", namespace=lab.namespace, labels=f"app={name}")
+            left = max(1.0, timeout - (time.monotonic() - began))
+            kube.until(lab.api, target, _new_and_ready(name, gone), timeout=left)
     except kube.wait.TimedOut as late:
-        return Note(str(late), "Not ready yet")
-    return Note(
-        f"{' and '.join(deployments)} are new, {time.monotonic() - began:.1f} s after they were asked."
-    )
+        why = refusals(lab.api, lab.namespace)
+        return Note("\n".join([late.seen.text, *why]), f"Not ready after {timeout:.0f} s")
+    return Note(f"{' and '.join(deployments)} have new Pods, ready after {time.monotonic() - began:.1f} s.")
+
+
+def noticed(lab: Context, deployment: str, timeout: float = START) -> Note:
+    """Wait until the kubelet has found that a Deployment's Pod is not ready, and give its words."""
+    target = kube.Target("v1", "Pod", namespace=lab.namespace, labels=f"app={deployment}")
+
+    def unready(found: list[Object]) -> kube.Seen:
+        return kube.Seen(not any(map(is_ready, found)), f"{deployment} is ready")
+
+    try:
+        kube.until(lab.api, target, unready, timeout=timeout)
+    except kube.wait.TimedOut:
+        return Note(f"{deployment} is still ready.")
+    words = [
+        line
+        for pod in pods_of(lab.api, lab.namespace, deployment)
+        for line in kube.reasons.explain(lab.api, {"apiVersion": "v1", "kind": "Pod", **pod})
+        if "probe" in line.lower()
+    ]
+    return Note("\n".join(words[-1:]) or "The kubelet has given no reason yet.", f"{deployment} is not ready")
+
+
+def _new_and_ready(name: str, gone: set[str]) -> Callable[[list[Object]], kube.Seen]:
+    def look(found: list[Object]) -> kube.Seen:
+        there = [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+        new = [pod for pod in there if pod["metadata"]["uid"] not in gone]
+        if not new:
+            return kube.Seen(False, f"{name} has no new Pod yet")
+        return kube.Seen(all(map(is_ready, new)), f"the new Pod of {name} is not ready yet")
+
+    return look
+
+
+def refusals(api: ApiClient, namespace: str) -> list[str]:
+    """Why ReplicaSets cannot create their Pods, in the API server's words."""
+    sets = kube.list_objects(api, "apps/v1", "ReplicaSet", namespace)
+    conditions = [entry for each in sets for entry in (each.get("status") or {}).get("conditions") or []]
+    return sorted({str(each.get("message")) for each in conditions if each["type"] == "ReplicaFailure"})
 
 
 def dry_pod(world: World, namespace: str, **metadata: Any) -> kube.Answer:

@@ -255,12 +255,41 @@ class _Replace:
         return text
 
 
+# Labels of what lab.deploy made (course/deploy.py): its name, and the digest of what was sent. Where a certificate
+# is part of it, the digest is another each time, and so is the hash of the template that names it.
+_DEPLOYED, _DIGESTS = "labs.example/deployed", ("labs.example/source", "pod-template-hash")
+
+
+def _certified(objects: list[Object]) -> dict[str, str]:
+    """Names and digests of what was deployed with a certificate that is made anew each time."""
+    places = {
+        (each["metadata"].get("namespace"), each["metadata"]["name"].removesuffix("-certificate"))
+        for each in objects
+        if each["kind"] == "Secret" and each.get("type") == "kubernetes.io/tls"
+    }
+    found: dict[str, str] = {}
+    for each in objects:
+        metadata = each["metadata"]
+        labels = metadata.get("labels") or {}
+        if (metadata.get("namespace"), labels.get(_DEPLOYED)) not in places:
+            continue
+        for label in _DIGESTS:
+            if digest := labels.get(label):
+                found[digest] = "<digest>"
+                if not metadata.get("generateName") and metadata["name"].endswith(f"-{digest}"):
+                    found[metadata["name"]] = metadata["name"].removesuffix(digest) + "<digest>"
+    return found
+
+
 def _replacements(objects: list[Object]) -> _Replace:
-    exact: dict[str, str] = {}
+    exact = _certified(objects)
     for each in objects:
         metadata = each["metadata"]
         generated = metadata.get("generateName")
         if generated and metadata["name"].startswith(generated):
+            digest = (metadata.get("labels") or {}).get("pod-template-hash", "")
+            if digest in exact:
+                exact[generated] = generated = generated.replace(digest, "<digest>")
             exact[metadata["name"]] = f"{generated}<chance>"
         if each["kind"] == "Pod":
             status = each.get("status") or {}

@@ -7,6 +7,7 @@ import copy
 import secrets
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from labsupport import kube
@@ -16,6 +17,7 @@ from labsupport.mesh import names
 
 APPS = ("press", "stamps")
 PORT = 8080
+POLICY = 5.0  # seconds for three probes, each a second
 SETTLE = 10.0  # seconds for Pods that were made anew
 DEAD_START = 12.0  # seconds for the copies to be there, with a proxy that works
 DEAD_LOOKS = 3.0  # seconds, and as many probes, in which a copy might say that it is ready
@@ -24,6 +26,7 @@ Pod = dict[str, Any]
 
 def probes(probe: Probe) -> Outcome:
     """m3-probes: both Deployments are ready and closed to plaintext; copies with a dead application are not ready."""
+    _await_policy(probe)
     live = {app: _live(probe, app) for app in APPS}
     for app, pod in live.items():
         _closed(probe, app, pod)
@@ -36,6 +39,16 @@ def probes(probe: Probe) -> Outcome:
         "are not ready.",
         "their Pods, a request without a certificate to each, and copies of both",
     )
+
+
+def _await_policy(probe: Probe) -> None:
+    """Wait until the kubelet has asked often enough under the policy as it is: a Pod is ready until it has failed."""
+    policy = probe.get(f"{names.GROUP}/v1alpha1", "PeerAuthentication", "default")
+    times = [each.get("time") for each in (policy or {}).get("metadata", {}).get("managedFields") or []]
+    changed = max((datetime.fromisoformat(each) for each in times if each), default=None)
+    if changed is not None:
+        age = (datetime.now(UTC) - changed).total_seconds()
+        time.sleep(min(POLICY, max(0.0, POLICY - age)))
 
 
 def _live(probe: Probe, app: str) -> Pod:
