@@ -19,6 +19,7 @@ from labsupport.course.views import Note, Table
 from labsupport.errors import LabsError
 from labsupport.kube.execute import execute
 from labsupport.kube.objects import Object
+from labsupport.kube.reasons import explain
 from labsupport.mesh import names
 from labsupport.patience import patient
 
@@ -112,7 +113,7 @@ def noticed(lab: Context, deployment: str, timeout: float = START) -> Note:
     words = [
         line
         for pod in pods_of(lab.api, lab.namespace, deployment)
-        for line in kube.reasons.explain(lab.api, {"apiVersion": "v1", "kind": "Pod", **pod})
+        for line in explain(lab.api, {"apiVersion": "v1", "kind": "Pod", **pod})
         if "probe" in line.lower()
     ]
     return Note("\n".join(words[-1:]) or "The kubelet has given no reason yet.", f"{deployment} is not ready")

@@ -12,6 +12,7 @@ from labsupport import kube
 from labsupport.course.exercise import Outcome, Probe, Rejected, not_yet, passed
 from labsupport.course.lessons import sidecars
 from labsupport.course.lessons.jsonpatch import Refused, applied
+from labsupport.kube.reasons import explain
 from labsupport.mesh import names
 from labsupport.mesh.inject import containers
 from labsupport.mesh.inject.asked import Asked, Settings
@@ -273,7 +274,7 @@ def inject_live(probe: Probe) -> Outcome:
                 )
             )
         if not sidecars.is_ready(pod):
-            reasons = kube.reasons.explain(probe.api, {"kind": "Pod", "apiVersion": "v1", **pod})
+            reasons = explain(probe.api, {"kind": "Pod", "apiVersion": "v1", **pod})
             raise Rejected(
                 not_yet(
                     "m3-inject/not-ready",

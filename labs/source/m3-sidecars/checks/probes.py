@@ -13,6 +13,7 @@ from typing import Any
 from labsupport import kube
 from labsupport.course.exercise import Outcome, Probe, Rejected, not_yet, passed
 from labsupport.course.lessons import sidecars
+from labsupport.kube.reasons import explain
 from labsupport.mesh import names
 
 APPS = ("press", "stamps")
@@ -78,7 +79,7 @@ def _live(probe: Probe, app: str) -> Pod:
         )
     if pod is None or not sidecars.is_ready(pod):
         found: Pod = {"apiVersion": "v1", "kind": "Pod", **pod} if pod else deployment
-        failed = [line for line in kube.reasons.explain(probe.api, found) if "probe" in line.lower()]
+        failed = [line for line in explain(probe.api, found) if "probe" in line.lower()]
         raise Rejected(
             not_yet(
                 "m3-probes/not-ready",
