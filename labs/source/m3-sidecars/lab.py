@@ -154,8 +154,9 @@ lab.apply(lab.read("start/clients.yaml"))
 # !labs kubectl label --dry-run=server --overwrite namespace {lab.namespace} pod-security.kubernetes.io/enforce=baseline
 
 # %% [markdown]
-# Every captured Pod is named, and `asked` is not. There the choice is between the mode `env`, a capture that the node
-# sets up instead of the Pod (a CNI plug-in), and a namespace with an exception.
+# It counts four Pods: `box`, and the three that are captured. `asked` is not among them. There the choice is between
+# the mode `env`, a capture that the node sets up instead of the Pod (a CNI plug-in), and a namespace with an
+# exception.
 #
 # Whether a program heeds `http_proxy` is its own affair. Python's `urllib` does, its `http.client` does not, and
 # nobody has ever asked a database driver. So there are three clients in the two Pods. Whom does the ledger see?
@@ -200,15 +201,17 @@ sidecars.once(lab)
 
 # %% [markdown]
 # This is the rule of the whole lab: what a Pod does on its way out is its own matter, and only who *receives* can
-# refuse. But mind whom you lock out. `captured` has a proxy and a certificate, and it calls the ledger once more: now
-# by the Pod's address instead of the Service's name.
+# refuse. Does that lock out somebody who was careless only? `captured` has a proxy and a certificate; let it call the
+# ledger by the Pod's address instead of the Service's name:
 
 # %%
 sidecars.by_address(lab)
 
 # %% [markdown]
-# The proxy knows Services: for each it has the endpoints, and which of them speak TLS. Of a bare address it knows
-# nothing, so it passes the bytes on as they are, and a strict receiver hangs up. In a mesh, call Services.
+# It is let in. The control plane has told each proxy which addresses are those of Pods with a proxy, so that TLS is
+# spoken there by whatever name they are called. Of whom to expect at a mere address nothing is known, though: any
+# identity of the mesh may answer there. (Meshes differ in this. One that knows Services only passes on what goes to a
+# bare address as it is, and a strict receiver hangs up: a thing to try before you rely on it.)
 #
 # We take the policy away again; it comes back two exercises on.
 
@@ -401,7 +404,7 @@ print(yaml.safe_dump(rewritten.originals))
 # nobody. The webhook's configuration says it. This is the one that `lab.deploy` has made for yours:
 
 # %%
-# !labs kubectl get mutatingwebhookconfiguration {lab.name("admission-injector")} -o yaml | grep -v caBundle | tail -40
+# !labs kubectl get mutatingwebhookconfiguration {lab.name("admission-injector")} -o yaml | grep -v caBundle | tail -34
 
 # %% [markdown]
 # `failurePolicy: Fail`: a Pod about which nobody can be asked is refused. `Ignore` would store it without its proxy,
