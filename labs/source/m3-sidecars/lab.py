@@ -230,8 +230,8 @@ sidecars.by_address(lab)
 lab.apply(lab.read("start/outside.yaml"))
 
 # %%
-# !labs kubectl -n {lab.namespace} rollout status deployment/ledger
-# !labs kubectl -n {lab.namespace} rollout status deployment/till
+# !labs kubectl -n {lab.namespace} rollout status deployment/ledger --timeout=20s
+# !labs kubectl -n {lab.namespace} rollout status deployment/till --timeout=20s
 
 # %%
 sidecars.who(lab)
@@ -333,8 +333,8 @@ sidecars.who(lab)
 lab.apply(lab.read("start/probes.yaml"))
 
 # %%
-# !labs kubectl -n {lab.namespace} rollout status deployment/press
-# !labs kubectl -n {lab.namespace} rollout status deployment/stamps
+# !labs kubectl -n {lab.namespace} rollout status deployment/press --timeout=20s
+# !labs kubectl -n {lab.namespace} rollout status deployment/stamps --timeout=20s
 
 # %%
 sidecars.pods(lab)
@@ -437,7 +437,7 @@ lab.apply(lab.read("start/simplified.yaml").replace("failurePolicy: Fail", "fail
 # %%
 # !labs kubectl -n {lab.namespace} scale deployment injector --replicas=0
 # !labs kubectl -n {lab.namespace} scale deployment injector --replicas=1
-# !labs kubectl -n {lab.namespace} rollout status deployment/injector
+# !labs kubectl -n {lab.namespace} rollout status deployment/injector --timeout=20s
 
 # %%
 lab.apply(lab.read("start/simplified.yaml"))
