@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from labsupport.course.worlds.world import World
 
 START = patient(15.0)  # seconds for Pods with a sidecar to be ready; it takes about 3
+NOTICED = patient(8.0)  # seconds for the kubelet to ask three times, and the policy to arrive
 CLIENT = "import urllib.request as r; print(r.urlopen('http://{host}/', timeout=3).read().decode())"
 Connection = Mapping[str, Any]
 
@@ -99,7 +100,7 @@ def restart(lab: Context, *deployments: str, timeout: float = START) -> Note:
     return Note(f"{' and '.join(deployments)} have new Pods, ready after {time.monotonic() - began:.1f} s.")
 
 
-def noticed(lab: Context, deployment: str, timeout: float = START) -> Note:
+def noticed(lab: Context, deployment: str, timeout: float = NOTICED) -> Note:
     """Wait until the kubelet has found that a Deployment's Pod is not ready, and give its words."""
     target = kube.Target("v1", "Pod", namespace=lab.namespace, labels=f"app={deployment}")
 
