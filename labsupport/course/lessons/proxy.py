@@ -268,7 +268,7 @@ class Proxy:
     def counters(self, pattern: str) -> dict[str, int]:
         """Envoy's counters and gauges whose whole name matches the regular expression."""
         answer = self.admin("/stats", filter=f"^{pattern}$", format="json")
-        return {each["name"]: int(each["value"]) for each in answer["stats"] if "value" in each}
+        return {each["name"]: int(each["value"]) for each in answer["stats"] if _is_number(each.get("value"))}
 
     def stats(self, pattern: str) -> Table:
         """The same as a table; those that are zero are left out."""
@@ -337,6 +337,11 @@ class Proxy:
 
     def _patch(self, group: str, kind: str, name: str, body: Json) -> None:
         kube.patch(self.world.api, f"/{group}/namespaces/{self.world.namespace}/{kind}/{name}", body)
+
+
+def _is_number(value: object) -> bool:
+    """Whether a counter's or gauge's value; some statistics are texts."""
+    return isinstance(value, int) or (isinstance(value, str) and value.isdigit())
 
 
 def newest(pods: list[kube.objects.Object], digest: str = "") -> kube.objects.Object | None:
