@@ -349,6 +349,7 @@ lab.check("m4-change")
 
 # %%
 import random
+import time
 
 
 def careless(services, slices, routes):
@@ -365,9 +366,9 @@ lab.deploy(careless, host="snapshot", name="snapshot")
 # %%
 with control.recorded(lab) as told:
     for value in ("one", "two", "three"):
-        lab.apply(
-            "apiVersion: v1\nkind: Service\nmetadata: {name: web-next, annotations: {note: " + value + "}}"
-        )
+        service = f"/api/v1/namespaces/{lab.namespace}/services/web-next"
+        kube.patch(lab.api, service, {"metadata": {"annotations": {"note": value}}})
+        time.sleep(0.2)
 control.story(told)
 
 # %% [markdown]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from labsupport import kube
-from labsupport.course.lessons.proxy import Proxy
+from labsupport.course.lessons.proxy import Proxy, newest
 from labsupport.course.views import Note, Table
 from labsupport.errors import LabsError
 
@@ -88,10 +88,10 @@ def recorded(lab: Place) -> Iterator[list[Record]]:
 def conversation(lab: Place, pod: str = "") -> Table | Note:
     """The control plane's talk with a proxy since that came, once the proxy has answered and there is some quiet.
 
-    Default: the proxy of `lab.proxy()`.
+    Default: the youngest proxy.
     """
     try:
-        pod = pod or Proxy(lab.world).running().pod
+        pod = pod or _newest(lab)
         ending = time.monotonic() + LONGEST
         count, still = 0, time.monotonic()
         while True:
@@ -106,6 +106,13 @@ def conversation(lab: Place, pod: str = "") -> Table | Note:
         raise
     except LabsError as error:
         return Note(f"{error.what} Next: {error.fix}.", "There is nothing to show yet")
+
+
+def _newest(lab: Place) -> str:
+    """The lab's youngest proxy, ready or not."""
+    pods = kube.list_objects(lab.world.api, "v1", "Pod", lab.world.namespace, labels="app=proxy")
+    found = newest(pods)
+    return str(found["metadata"]["name"]) if found else ""
 
 
 def story(told: Sequence[Record], title: str = "What the control plane did") -> Table | Note:

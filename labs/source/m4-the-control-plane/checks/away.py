@@ -15,6 +15,7 @@ from labsupport.patience import patient
 from .live import control_plane, settled
 
 PATIENT = 3  # seconds of initial delay: more is a wait, and no condition
+ROLLED = patient(10.0)  # seconds for a changed Deployment to have its new Pod ready
 DEAF = patient(8.0)  # seconds in which a proxy without a control plane would be called ready by its own word
 BACK = patient(15.0)  # seconds for the control plane to come back and the new proxy to be ready
 REQUESTS = 12
@@ -26,9 +27,7 @@ LOOK = (
 
 def away(probe: Probe) -> Outcome:
     """m4-away: who is ready while the control plane is away, and after it is back."""
-    control_plane(probe, "m4-away")
-    deployment = probe.get("apps/v1", "Deployment", "proxy") or {}
-    delay = _delay(deployment)
+    delay = _delay(probe.get("apps/v1", "Deployment", "proxy") or {})
     if delay > PATIENT:
         return not_yet(
             "m4-away/delay",
@@ -36,6 +35,12 @@ def away(probe: Probe) -> Outcome:
             "same as before.",
             "Deployment proxy, its readinessProbe",
             "No number of seconds says whether a configuration has come. What does?",
+        )
+    control_plane(probe, "m4-away", proxy=False)
+    probe.progress("Waiting for the proxies to be those of the manifest")
+    if not _rolled_out(probe):
+        return _never_ready(
+            "The control plane is in its place, and the proxy of the new manifest does not get ready."
         )
     webs = {each["metadata"]["name"] for each in probe.list("v1", "Pod", labels="app=web")}
     if seen := settled(probe, "web", "/", webs):
@@ -58,17 +63,14 @@ def away(probe: Probe) -> Outcome:
         controlplane.scale(probe, controlplane.NAME, 1, timeout=BACK)
         fresh = _until(probe, lambda pods: all(pods.values()) and len(pods) > len(before), BACK)
         if not (all(fresh.values()) and len(fresh) > len(before)):
-            return not_yet(
-                "m4-away/never-ready",
-                f"The control plane was back for {time.monotonic() - began:.0f} s, and the new proxy was not ready.",
-                "the new Pod of the Deployment proxy",
-                "What does the kubelet ask it, and what does it answer? `labs kubectl -n {namespace} describe pods -l "
-                "app=proxy`",
+            return _never_ready(
+                f"The control plane was back for {time.monotonic() - began:.0f} s, and the new proxy was not ready."
             )
         took = time.monotonic() - began
     finally:
-        controlplane.scale(probe, controlplane.NAME, 1, timeout=0)
-        controlplane.scale(probe, "proxy", len(before) or 1, timeout=0)
+        controlplane.scale(probe, "proxy", len(before), timeout=0)
+        controlplane.scale(probe, controlplane.NAME, 1, timeout=BACK)
+        controlplane.scale(probe, "proxy", len(before), timeout=BACK)
     return passed(
         "While the control plane was away, the proxy that was there answered, and the new one was not ready. "
         f"It was {took:.1f} s after the control plane was started again.",
@@ -116,6 +118,31 @@ def _while_away(probe: Probe, old: set[str]) -> Outcome | None:
             LOOK,
         )
     return None
+
+
+def _rolled_out(probe: Probe) -> bool:
+    """Wait until the Deployment has Pods of its newest template alone, all ready; whether it came to that."""
+    ending = time.monotonic() + probe.left(ROLLED)
+    while True:
+        found = probe.get("apps/v1", "Deployment", "proxy") or {"metadata": {}, "spec": {}}
+        status, wanted = found.get("status") or {}, found["spec"].get("replicas", 1)
+        if status.get("observedGeneration") == found["metadata"].get("generation") and (
+            status.get("updatedReplicas") == status.get("readyReplicas") == status.get("replicas") == wanted
+        ):
+            return True
+        if time.monotonic() > ending:
+            return False
+        time.sleep(0.2)
+
+
+def _never_ready(text: str) -> Outcome:
+    return not_yet(
+        "m4-away/never-ready",
+        text,
+        "the new Pod of the Deployment proxy",
+        "What does the kubelet ask it, and what does it answer? `labs kubectl -n {namespace} describe pods -l "
+        "app=proxy`",
+    )
 
 
 def _pods(probe: Probe) -> dict[str, bool]:

@@ -20,8 +20,8 @@ GATEWAY = "gateway.networking.k8s.io/v1"
 Json = dict[str, Any]
 
 
-def control_plane(probe: Probe, exercise: str) -> Deployed:
-    """The control plane, and a proxy that serves. Errors: Rejected where one is missing."""
+def control_plane(probe: Probe, exercise: str, *, proxy: bool = True) -> Deployed:
+    """The control plane, and, if it is looked for, a proxy that serves. Errors: Rejected where one is missing."""
     found = probe.deployed(CONTROL)
     if found is None:
         raise Rejected(
@@ -41,8 +41,8 @@ def control_plane(probe: Probe, exercise: str) -> Deployed:
                 "Run the exercise's cell again.",
             )
         )
-    running = Proxy(probe.world).running(probe.left(SETTLE))
-    if not running.serving:
+    running = Proxy(probe.world).running(probe.left(SETTLE)) if proxy else None
+    if running and not running.serving:
         raise Rejected(
             not_yet(
                 f"{exercise}/no-proxy",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 from labsupport.course.exercise import Outcome, Probe, not_yet, passed
 from labsupport.course.lessons import controlplane
 from labsupport.course.lessons.controlplane import Object, Record
+from labsupport.patience import patient
 
 from .live import GATEWAY, control_plane
 
+HEARD = patient(2.0)  # seconds for a proxy to answer to what was applied a moment ago
 SYMPTOM = "HTTPRoute/tea"
 
 
@@ -18,7 +22,7 @@ def nack(probe: Probe) -> Outcome:
     ).strip()
     control_plane(probe, "m4-nack")
     routes = probe.list(GATEWAY, "HTTPRoute")
-    refused = [each for each in controlplane.records(probe) if each["what"] == "answered" and not each["ack"]]
+    refused = _refusals(probe)
     if not refused or not any(each["metadata"]["name"] == "tea" for each in routes):
         return not_yet(
             "m4-nack/no-refusal",
@@ -59,6 +63,18 @@ def nack(probe: Probe) -> Outcome:
         decided,
         "Envoy says in a few characters what it cannot read. Where do they come from?",
     )
+
+
+def _refusals(probe: Probe) -> list[Record]:
+    """The NACKs that the control plane has heard; some time is given for the first."""
+    ending = time.monotonic() + probe.left(HEARD)
+    while True:
+        found = [
+            each for each in controlplane.records(probe) if each["what"] == "answered" and not each["ack"]
+        ]
+        if found or time.monotonic() > ending:
+            return found
+        time.sleep(0.1)
 
 
 def _guilty(routes: list[Object], refused: list[Record]) -> list[str]:

@@ -1,7 +1,11 @@
 from labsupport.course.lessons import controlplane as control
 
 services, slices, routes = control.objects(lab)
-said = [each["message"] for each in control.records(lab) if each["what"] == "answered" and not each["ack"]]
+said = []
+while not said:  # the answer may be on its way
+    said = [
+        each["message"] for each in control.records(lab) if each["what"] == "answered" and not each["ack"]
+    ]
 unreadable = said[-1].rpartition(": ")[2]
 (culprit,) = (
     f"HTTPRoute/{route['metadata']['name']}"
