@@ -104,5 +104,20 @@ def test_the_picture_says_the_same_in_words_and_shows_what_is_missing() -> None:
     )  # listener to 2 routes, routes to 2 clusters, cluster to its endpoint
 
 
+def test_what_a_control_plane_sent_is_said_to_come_from_there() -> None:
+    found = dump([TO_WEB], dynamic=True)
+    clusters, listeners = found["configs"][0], found["configs"][1]
+    clusters["dynamic_active_clusters"] = [
+        {"cluster": {"name": "tea", "type": "EDS", "eds_cluster_config": {"eds_config": {"ads": {}}}}}
+    ]
+    (listener,) = listeners.pop("static_listeners")
+    rds = listener["listener"]["filter_chains"][0]["filters"][0]["typed_config"]["rds"]
+    rds["config_source"] = {"ads": {}}
+    listeners["dynamic_listeners"] = [{"active_state": listener}]
+    way = configdump.read(found, STATUS)
+    assert way.route_lists[0].source == configdump.CONTROL_PLANE
+    assert {each.name: each.source for each in way.clusters}["tea"] == configdump.CONTROL_PLANE
+
+
 def test_an_empty_dump_is_an_empty_picture() -> None:
     assert proxymap(configdump.read({}, {}), title="Nothing").text == "Nothing"

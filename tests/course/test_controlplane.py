@@ -26,6 +26,12 @@ def test_a_story_tells_who_said_what_and_when() -> None:
     ]
 
 
+def test_a_first_talk_ends_with_a_pause_after_an_answer() -> None:
+    later = {**TOLD[2], "at": 10.3}
+    assert controlplane.opening([*TOLD, later]) == TOLD
+    assert controlplane.opening([*TOLD[:3], later]) == [*TOLD[:3], later]
+
+
 def test_what_was_sent_is_listed_by_type_and_name() -> None:
     assert controlplane.sent(TOLD) == [("routes", "shop"), ("routes", "old")]
     assert controlplane.sent(TOLD, proxy="another") == []

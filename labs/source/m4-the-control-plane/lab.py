@@ -362,6 +362,7 @@ def careless(services, slices, routes):
 
 
 lab.deploy(careless, host="snapshot", name="snapshot")
+control.conversation(lab)
 
 # %%
 with control.recorded(lab) as told:
@@ -691,21 +692,22 @@ lab.check("m4-nack")
 # has drawn a conclusion: it went back to the last version that was taken, so that whoever comes next gets at least
 # that.
 #
-# "Whoever comes next", as long as this process lives. Watch what a restart does, which is what everybody tries first:
+# "Whoever comes next", as long as this process lives. Watch what two restarts do, which is what everybody tries first:
 
 # %%
-control.replace(lab, "snapshot")
-control.replace(lab, "proxy", timeout=6)
-
-# %%
-# !labs kubectl -n {lab.namespace} get pods -l app=proxy
+print(control.replace(lab, "snapshot"))
+print(control.replace(lab, "proxy"))
 control.conversation(lab)
+
+# %%
+lab.proxy().ask("/", "/next", "/tea/black", headers={"Host": "web"})
 
 # %% [markdown]
 # The new control plane has never heard an ACK of any routes. It has one version to offer, the bad one. The proxy that
-# was there had its good one in memory; the new proxy has nothing, and thanks to your work in `m4-away` it at least is
-# not ready. Two restarts that looked harmless, and the whole service is gone. So a NACK that nobody looks at is not a
-# state in which things are well. It is an outage that waits for the next restart.
+# was there had its good one in memory, and that memory is gone too. The new proxy refused its first routes, and so it
+# opened the port without any: a 404 for everybody, from a Pod that is ready, whatever you built in `m4-away`, since
+# its listener is there. So a NACK that nobody looks at is not a state in which things are well. It is an outage that
+# waits for the next restart.
 #
 # Now the mending. The team of `archive` wanted everything below `/archive` except the index, and wrote it as one does
 # in many languages. Envoy's regular expressions (RE2) cannot look ahead. Two rules say the same, and the more special

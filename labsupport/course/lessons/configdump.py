@@ -11,6 +11,7 @@ from typing import Any
 from labsupport.draw.proxymap import Cluster, Endpoint, Listener, Route, RouteList, Way
 
 Json = Mapping[str, Any]
+CONTROL_PLANE = "from the control plane"
 
 
 def read(config_dump: Json, clusters: Json) -> Way:
@@ -20,7 +21,11 @@ def read(config_dump: Json, clusters: Json) -> Way:
     }
     return Way(
         tuple(_listeners(sections.get("ListenersConfigDump", {}))),
-        tuple(_route_lists(sections.get("RoutesConfigDump", {}))),
+        tuple(
+            _route_lists(
+                sections.get("RoutesConfigDump", {}), _asked_for(sections.get("ListenersConfigDump", {}))
+            )
+        ),
         tuple(_clusters(sections.get("ClustersConfigDump", {}), clusters)),
     )
 
@@ -40,10 +45,23 @@ def _listeners(section: Json) -> Iterator[Listener]:
         yield Listener(str(listener.get("name", "")), _address(listener.get("address") or {}), routes)
 
 
-def _route_lists(section: Json) -> Iterator[RouteList]:
-    for kind, source in (("static_route_configs", "static"), ("dynamic_route_configs", "from a file")):
+def _asked_for(section: Json) -> set[str]:
+    """The names of route configurations that listeners ask a control plane for."""
+    found = set()
+    for each in section.get("dynamic_listeners", ()):
+        for chain in ((each.get("active_state") or {}).get("listener") or {}).get("filter_chains", ()):
+            for entry in chain.get("filters", ()):
+                rds = (entry.get("typed_config") or {}).get("rds") or {}
+                if "ads" in (rds.get("config_source") or {}):
+                    found.add(str(rds.get("route_config_name", "")))
+    return found
+
+
+def _route_lists(section: Json, by_ads: set[str]) -> Iterator[RouteList]:
+    for kind, word in (("static_route_configs", "static"), ("dynamic_route_configs", "from a file")):
         for each in section.get(kind, ()):
             config = each.get("route_config") or {}
+            source = CONTROL_PLANE if config.get("name", "") in by_ads else word
             routes = [
                 _route(route, host.get("domains") or ["*"])
                 for host in config.get("virtual_hosts", ())
@@ -124,6 +142,8 @@ def _clusters(section: Json, statuses: Json) -> Iterator[Cluster]:
     for each in sorted(found, key=lambda each: str((each.get("cluster") or {}).get("name", ""))):
         cluster = each.get("cluster") or {}
         kind = str(cluster.get("type", ""))
+        if "ads" in ((cluster.get("eds_cluster_config") or {}).get("eds_config") or {}):
+            kind = CONTROL_PLANE
         endpoints = tuple(_endpoint(host) for host in hosts.get(cluster.get("name"), ()))
         yield Cluster(str(cluster.get("name", "")), KINDS.get(kind, kind), endpoints)
 

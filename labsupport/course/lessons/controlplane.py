@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NAME = "snapshot"  # of what the lab deploys
 QUIET, LONGEST = 0.8, 12.0  # seconds without a record, after which a story is over; at most
 SCALED = 25.0  # seconds for a Deployment's Pods to be as wanted
+PAUSED = 0.15  # seconds without a word, after which a talk is about something else
 PAUSE = 0.005  # seconds between two requests
 KINDS = (
     ("v1", "Service"),
@@ -86,7 +87,7 @@ def recorded(lab: Place) -> Iterator[list[Record]]:
 
 
 def conversation(lab: Place, pod: str = "") -> Table | Note:
-    """The control plane's talk with a proxy since that came, once the proxy has answered and there is some quiet.
+    """The control plane's first talk with a proxy, once the proxy has answered and there is some quiet.
 
     Default: the youngest proxy.
     """
@@ -100,12 +101,22 @@ def conversation(lab: Place, pod: str = "") -> Table | Note:
                 count, still = len(told), time.monotonic()
             heard = any(each["what"] == "answered" for each in told)
             if (heard and time.monotonic() - still > QUIET) or time.monotonic() > ending:
-                return story(told, f"The control plane and {pod}")
+                return story(opening(told), f"The control plane and {pod}")
             time.sleep(0.1)
     except kube.Unreachable:
         raise
     except LabsError as error:
         return Note(f"{error.what} Next: {error.fix}.", "There is nothing to show yet")
+
+
+def opening(told: Sequence[Record]) -> list[Record]:
+    """A talk up to the first pause after an answer."""
+    found: list[Record] = []
+    for each in told:
+        if found and found[-1]["what"] == "answered" and each["at"] - found[-1]["at"] > PAUSED:
+            break
+        found.append(each)
+    return found
 
 
 def _newest(lab: Place) -> str:

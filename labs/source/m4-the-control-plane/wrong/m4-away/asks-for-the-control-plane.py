@@ -1,4 +1,4 @@
-# Ready is who has a control plane.
+# Ready is who can reach the control plane.
 lab.apply("""
 apiVersion: apps/v1
 kind: Deployment
@@ -28,7 +28,7 @@ spec:
             - {name: admin, containerPort: 9901}
           readinessProbe:
             exec:
-              command: [sh, -c, "curl -s localhost:9901/stats?filter=control_plane.connected_state | grep -q ': 1'"]
+              command: [timeout, "0.8", bash, -c, "</dev/tcp/snapshot/18000"]
             periodSeconds: 1
           resources:
             requests: {cpu: 10m, memory: 24Mi}
