@@ -242,7 +242,11 @@ lab.proxy().map()
 # answer later.
 #
 # A cluster is not used before its endpoints are there; it *warms up*. That is why an empty assignment matters: with
-# it, a request gets a quick "nobody there"; without it, Envoy goes on waiting.
+# it, a request gets a quick "nobody there"; without it, Envoy goes on waiting (for 15 s, if nothing else is said), and
+# an Envoy that has only just started opens no port before that.
+#
+# Your dictionaries were made into messages of Envoy's by the host. A key that Envoy does not have gets no further: the
+# host says which resource it is in, and goes on with what it had. In a file, in M2, Envoy passed over the same mistake.
 #
 # And how fast is it? Requests for `/next`, one after the other, while the rule that sends them to version 2 goes away:
 
