@@ -221,22 +221,23 @@ def snapshot(services, slices, routes):
 ### END SOLUTION
 lab.deploy(snapshot, host="snapshot")
 
-# %%
-lab.check("m4-snapshot")
-
 # %% [markdown]
-# ## Listen to them
-#
-# The host has kept a record of what it said to the proxy, and of what it heard:
+# What `lab.deploy` returns says where your function raised, if it did. And the host keeps a record of what it says to
+# the proxy, and of what it hears:
 
 # %%
 control.conversation(lab)
 
 # %%
+lab.check("m4-snapshot")
+
+# %%
 lab.proxy().map()
 
 # %% [markdown]
-# Read the names in the order in which they come. The proxy asks for *all* clusters and *all* listeners. The clusters
+# ## Listen to them
+#
+# When it passes, go back to the conversation. Read the names in the order in which they come. The proxy asks for *all* clusters and *all* listeners. The clusters
 # say that their endpoints come separately, so it asks for those, by name; the listener says the same of its routes.
 # To each response it answers: an **ACK** says "taken", with the number of the response. You will meet the other
 # answer later.
@@ -318,7 +319,7 @@ control.conversation(lab)
 #
 # Look at that last conversation. It is with a *new* process, which has never spoken to this proxy. And yet it sends
 # next to nothing. The proxy began by telling what it has, with versions, and the versions are no counters: each is a
-# digest of the resource's bytes. The same content has the same version, whoever computes it. So a control plane may
+# digest of the resource's content. The same content has the same version, whoever computes it. So a control plane may
 # be restarted, and a thousand proxies come back, and hardly a byte is sent.
 #
 # (What was sent is about the control plane's own Service: its Pod has a new address.)
@@ -680,7 +681,8 @@ lab.proxy().ask("/tea/green", "/tea/black", headers={"Host": "web"})
 control.story(told)
 
 # %%
-# !labs kubectl -n {lab.namespace} get httproutes -o yaml
+for each in control.objects(lab)[2]:
+    print(each["metadata"]["name"], yaml.safe_dump(each["spec"]["rules"]), sep="\n")
 
 # %% exercise="m4-nack"
 ### BEGIN SOLUTION: culprit = ...  # AS IN "Service/web"
@@ -709,10 +711,17 @@ lab.proxy().ask("/", "/next", "/tea/black", headers={"Host": "web"})
 # %% [markdown]
 # The new control plane has never heard an ACK of any routes. It has one version to offer, the bad one. The proxy that
 # was there had its good one in memory, and that memory is gone too. The new proxy refused its first routes, and so it
-# opened the port without any: a 404 for everybody, from a Pod that is ready, whatever you built in `m4-away`, since
-# its listener is there. So a NACK that nobody looks at is not a state in which things are well. It is an outage that
-# waits for the next restart.
+# opened the port without them: an error for everybody, from a Pod that is ready, whatever you built in `m4-away`,
+# since its listener is there. So a NACK that nobody looks at is not a state in which things are well. It is an outage
+# that waits for the next restart.
 #
+# Could the team of `archive` have known? The mesh of this course is installed in your cluster. It has no proxy in your
+# namespace, but it has read the same objects, and it writes what it thinks of a route into its status:
+
+# %%
+# !labs kubectl -n {lab.namespace} get httproutes -o custom-columns='NAME:.metadata.name,SAID:.status.parents[*].conditions[*].message'
+
+# %% [markdown]
 # Now the mending. The team of `archive` wanted everything below `/archive` except the index, and wrote it as one does
 # in many languages. Envoy's regular expressions (RE2) cannot look ahead. Two rules say the same, and the more special
 # one wins:
@@ -734,8 +743,9 @@ lab.proxy().ask("/tea/green", "/tea/black", "/archive/2019", "/archive/index", h
 #   its own, so that a refusal stops one Service and not all (`labsupport/mesh/translate/routes.py`). And the parts of
 #   a response that was refused are tried one by one (`labsupport/mesh/serve/session.py`).
 # - **Tell the one who did it.** In the mesh every resource knows which objects it was made of, and a refusal is written
-#   into the status of those HTTPRoutes: `Programmed` is false, with Envoy's words as the message.
-# - **Ask before.** What can be checked when an object is written is checked there, by a schema or an admission webhook.
+#   into the status of those HTTPRoutes, with Envoy's words. `labs mesh proxies` lists what each proxy has taken.
+# - **Ask before.** What can be checked before anything is sent is checked: expressions, for instance, by the library
+#   that Envoy itself uses for them. That is where the line in the table above came from.
 
 # %%
 lab.progress()
