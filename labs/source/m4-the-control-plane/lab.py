@@ -84,8 +84,8 @@ for found, name in ((services, "web"), (routes, "web")):
 #   `headers`, as in M2. Two things to know about `path_separated_prefix`: it must not end with `/`, and so it cannot
 #   say "everything".
 # - **The order** in which rules stand means nothing in the Gateway API. The most special match wins: `Exact`, then
-#   regular expressions, then prefixes; the longer one first; then the one with more headers. Envoy takes the first
-#   route that matches.
+#   regular expressions (the API leaves their place to whoever implements it; this is ours here), then prefixes; the
+#   longer one first; then the one with more headers. Envoy takes the first route that matches.
 # - **Where to.** `backendRefs` name Services with a `port` and a `weight` (1 if it is not said; in Envoy
 #   `weighted_clusters: {clusters: [{name: ..., weight: ...}]}`). A backend that does not exist, or has the weight 0,
 #   gets nothing. If that leaves nobody, the answer is a 500, given by the proxy itself (`direct_response`).
@@ -237,10 +237,10 @@ lab.proxy().map()
 # %% [markdown]
 # ## Listen to them
 #
-# When it passes, go back to the conversation. Read the names in the order in which they come. The proxy asks for *all* clusters and *all* listeners. The clusters
-# say that their endpoints come separately, so it asks for those, by name; the listener says the same of its routes.
-# To each response it answers: an **ACK** says "taken", with the number of the response. You will meet the other
-# answer later.
+# When it passes, go back to the conversation. Read the names in the order in which they come. The proxy asks for *all*
+# clusters and *all* listeners. The clusters say that their endpoints come separately, so it asks for those, by name;
+# the listener says the same of its routes. To each response it answers: an **ACK** says "taken", with the number of the
+# response. You will meet the other answer later.
 #
 # A cluster is not used before its endpoints are there; it *warms up*. That is why an empty assignment matters: with
 # it, a request gets a quick "nobody there"; without it, Envoy goes on waiting (for 15 s, if nothing else is said), and
@@ -719,7 +719,9 @@ lab.proxy().ask("/", "/next", "/tea/black", headers={"Host": "web"})
 # namespace, but it has read the same objects, and it writes what it thinks of a route into its status:
 
 # %%
-# !labs kubectl -n {lab.namespace} get httproutes -o custom-columns='NAME:.metadata.name,SAID:.status.parents[*].conditions[*].message'
+for each in control.objects(lab)[2]:
+    for parent in each.get("status", {}).get("parents", []):
+        print(each["metadata"]["name"], *(said["message"] for said in parent["conditions"]), sep=" | ")
 
 # %% [markdown]
 # Now the mending. The team of `archive` wanted everything below `/archive` except the index, and wrote it as one does
