@@ -282,7 +282,8 @@ def fragile(services, slices, routes):
     return snapshot(services, slices, routes)
 
 
-lab.deploy(fragile, host="snapshot", name="snapshot")
+plane = lab.deploy(fragile, host="snapshot", name="snapshot")
+plane
 
 # %%
 lab.apply("""
@@ -307,6 +308,7 @@ control.deployed(lab)
 # and if one fails, that one stays as it was. The object goes, and your own function is back at work:
 
 # %%
+plane.stop()
 control.remove(lab, "Service", "elsewhere")
 lab.apply(lab.read("start/route.yaml"))
 lab.deploy(snapshot, host="snapshot")
@@ -366,7 +368,7 @@ def careless(services, slices, routes):
     return found
 
 
-lab.deploy(careless, host="snapshot", name="snapshot")
+plane = lab.deploy(careless, host="snapshot", name="snapshot")
 control.conversation(lab)
 
 # %%
@@ -383,6 +385,7 @@ control.story(told)
 # Back to the careful one, and to two Pods:
 
 # %%
+plane.stop()
 control.scale(lab, "web", 2)
 lab.deploy(snapshot, host="snapshot")
 
@@ -426,7 +429,8 @@ def top_down_plane(before, services, slices, routes):
     return top_down(before, named(snapshot(services, slices, routes)))
 
 
-lab.deploy(top_down_plane, host="snapshot", name="snapshot", paced=0.3)
+plane = lab.deploy(top_down_plane, host="snapshot", name="snapshot", paced=0.3)
+control.conversation(lab)
 
 # %%
 with control.recorded(lab) as told, control.asking(lab, "web", "/next", after=2.5) as answers:
@@ -445,9 +449,11 @@ control.story(told)
 # Everything back to the start:
 
 # %%
+plane.stop()
 lab.apply(lab.read("start/web.yaml"))
 lab.apply(lab.read("start/route.yaml"))
 control.remove(lab, "Service", "web-v2")
+lab.deploy(snapshot, host="snapshot")
 
 # %% [markdown]
 # ## Your turn: `m4-order`
@@ -513,23 +519,20 @@ control.story(told)
 # it under the name *make before break*. (The control planes that you will use do it for you. You meet the same thought
 # again whenever something that is in use is replaced: a certificate in M5, a database schema, a version of an API.)
 #
-# Back to the start, and to the host's own order:
+# Back to the start; your own order goes on running:
 
 # %%
 lab.apply(lab.read("start/web.yaml"))
 lab.apply(lab.read("start/route.yaml"))
 control.remove(lab, "Service", "web-v2")
-lab.deploy(snapshot, host="snapshot")
 
 # %% [markdown]
 # ## The control plane goes away
 #
-# It is a Pod, so some day it will be gone: for the seconds of an upgrade, or for a weekend. Here it goes. The load
-# generator of lab M1 is there for what follows.
+# It is a Pod, so some day it will be gone: for the seconds of an upgrade, or for a weekend. Here it goes. (The
+# load generator of lab M1 is in the namespace too; it tells us what customers see.)
 
 # %%
-lab.apply(lab.read("../../../clusters/manifests/shop/load.yaml"))
-control.scale(lab, "load", 1)
 control.scale(lab, "snapshot", 0)
 
 # %%

@@ -14,7 +14,8 @@ from labsupport.course.lessons.proxy import Proxy
 from labsupport.patience import patient
 
 CONTROL = "snapshot"
-SETTLE = patient(6.0)  # seconds for a change to reach the proxy; it takes some hundredths
+# Seconds for a change to reach the proxy. It takes some hundredths, or until the proxy has found a new control plane.
+SETTLE = patient(12.0)
 LIKE = 6  # answers in a row that count as settled
 GATEWAY = "gateway.networking.k8s.io/v1"
 Json = dict[str, Any]
