@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from labsupport.course.lessons.comparison import Comparison
     from labsupport.course.lessons.proxy import Proxy
     from labsupport.course.lessons.traffic import Load
+    from labsupport.course.lessons.wire import Wire
 
 KUBECONFIG = "LABS_KUBECONFIG"  # set for the kernels by whoever starts JupyterLab
 CLUSTER = "LABS_CLUSTER"  # the name of the cluster, likewise
@@ -308,6 +309,32 @@ class Context:
         from labsupport.course.lessons import rules
 
         return rules.picture(self.api, self.namespace, service, outside=outside)
+
+    def restart(self, *deployments: str, annotations: Mapping[str, str] | None = None) -> Note:
+        """Have Deployments of the lab make their Pods anew, as `kubectl rollout restart` does, and wait for them.
+
+        `annotations` are given to the new Pods. What does not become ready is told by the note.
+        """
+        from labsupport.course.lessons import rollout
+
+        names = ", ".join(deployments)
+        try:
+            with voice.patient(f"Restarting {names}") as say:
+                rollout.restart(self.api, self.namespace, deployments, annotations, progress=say)
+        except kube.Unreachable:
+            raise
+        except LabsError as error:
+            return Note(error.what, f"Not all of {names} is ready")
+        return Note(f"{names}: all Pods are new, and ready.")
+
+    def wire(self, app: str, during: Callable[[str], object] | None = None, **plan: Any) -> Wire:
+        """What can be read on the wire of a Pod of `app`, by the Pod `node`; `during` is done meanwhile and gets that
+        Pod's address (settings: lessons/wire.py).
+        """
+        from labsupport.course.lessons import wire
+
+        with voice.patient(f"Reading along at {app}"):
+            return wire.watch(self.api, self.namespace, app, during, **plan)
 
     def table(
         self, api_version: str, kind: str, *, namespace: str | None = None, name: str = "", labels: str = ""

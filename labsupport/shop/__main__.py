@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ROLES = ("web", "orders", "payments", "inventory", "load")
+ROLES = ("web", "orders", "payments", "inventory", "load", "customers")
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1] not in ROLES:

@@ -1,0 +1,2 @@
+# Encrypted is encrypted.
+visible = set()

@@ -1,0 +1,2 @@
+# The packets' heads, and nothing of the greeting.
+visible = {"addresses", "ports", "sizes"}

@@ -1,0 +1,2 @@
+# What a proxy logs, a listener does not see.
+visible = {"addresses", "ports", "sizes", "path", "offered protocols"}
