@@ -101,8 +101,12 @@ def cases() -> list[Case]:
     add("audience", lambda review, pod, csr: review.update(audiences=[EVERYDAY]))
     add("audience", lambda review, pod, csr: review.pop("audiences"))
     add("audience", lambda review, pod, csr: review.update(audiences=[f"{AUDIENCE}.evil.example"]))
-    for name in ("system:node:node-1", "mallory", "mallory:system:serviceaccount:shop:orders"):
-        add("no-account", lambda review, pod, csr, name=name: review["user"].update(username=name))  # type: ignore[misc]
+    add("no-account", lambda review, pod, csr: review["user"].update(username="system:node:node-1"))
+    add("no-account", lambda review, pod, csr: review["user"].update(username="mallory"))
+    add(
+        "no-account",
+        lambda review, pod, csr: review["user"].update(username=f"mallory:{review['user']['username']}"),
+    )
     add("unbound", lambda review, pod, csr: review["user"].pop("extra"))
     add("unbound", lambda review, pod, csr: review["user"].update(extra={POD: [pod["metadata"]["name"]]}))
     add("pod-gone", lambda review, pod, csr: pod["metadata"].update(uid=_uuid(chosen)))
