@@ -1,14 +1,14 @@
 """The host of `lab.deploy(decide, host="authority")`: a small certificate authority whose decision is the learner's.
 
-`POST /certificates` with {"token", "csr"} (PEM) as JSON. It asks the API server whose the token is, fetches the Pod that
-the token names, reads the request, and calls `decide(review, pod, csr)`:
+`POST /certificates` with {"token", "csr"} (PEM) as JSON. It asks the API server whose the token is, fetches the Pod
+that the token names, reads the request, and calls `decide(review, pod, csr)`:
 
 - `review`: the status of the TokenReview, asked for the audiences in AUDIENCES;
 - `pod`: the Pod as the API server has it, or None;
 - `csr`: what the request says, as `read_csr` gives it.
 
-`decide` returns the SPIFFE ID to certify: the answer is 200 with {"id", "certificate"}. It raises NotCertified to refuse:
-403 with {"error"}. What else it raises is answered with 500 and recorded.
+`decide` returns the SPIFFE ID to certify: the answer is 200 with {"id", "certificate"}. It raises NotCertified to
+refuse: 403 with {"error"}. What else it raises is answered with 500 and recorded.
 """
 
 from __future__ import annotations

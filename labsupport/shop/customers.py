@@ -5,7 +5,8 @@ A Pod that is replaced takes its memory and its log along, so the first request 
 that was answered on: who has never been served is not ready, and complains of nothing.
 
 Environment: URL (what is asked for), RATE (requests each second, default 20), COMPLAINS_AS (default: the host's name),
-POD_NAMESPACE. Each request has a connection of its own. Every 5 s a line says how many were answered and how many failed.
+POD_NAMESPACE. Each request has a connection of its own. Every 5 s a line says how many were answered and how many
+failed.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Identity and mTLS
 #
-# In lab M1 you gave one call of one service TLS, by hand, and it had half of what it should: `orders` knew whom it talked
-# to, `payments` did not. This lab gives both to every call, and takes your code out again. Three questions lead through
-# it. Who gets a certificate, and how does anybody know that it is them? What does somebody still see who reads along? And
-# how does one take an identity away from somebody who should not have it any more?
+# In lab M1 you gave one call of one service TLS, by hand, and it had half of what it should: `orders` knew whom it
+# talked to, `payments` did not. This lab gives both to every call, and takes your code out again. Three questions
+# lead through it. Who gets a certificate, and how does anybody know that it is them? What does somebody still see who
+# reads along? And how does one take an identity away from somebody who should not have it any more?
 #
 # Everything here happens on your cluster, and you will be the one who reads along.
 
@@ -16,9 +16,9 @@ lab.start("m5")
 # %% [markdown]
 # ## Reading along
 #
-# In your namespace run an `inventory` (two Pods), and callers that ask it again and again. Nothing is encrypted, and none
-# of the Pods has a proxy. The Pod `node` has the network of its node, as a switch or a router would, or whoever broke
-# into one. This is what it sees of one Pod of the inventory in three seconds:
+# In your namespace run an `inventory` (two Pods), and callers that ask it again and again. Nothing is encrypted, and
+# none of the Pods has a proxy. The Pod `node` has the network of its node, as a switch or a router would, or whoever
+# broke into one. This is what it sees of one Pod of the inventory in three seconds:
 
 # %%
 lab.wire("inventory")
@@ -28,8 +28,8 @@ lab.wire("inventory")
 # short program puts packets together to connections. Whose address ends in `.0.1`? It is the node's own: kubelet asks
 # after the Pod's health.)
 #
-# Reading along is half of the trouble. The other half: the inventory answers everybody. It sees addresses, and an address
-# belongs to whichever Pod happens to have it today.
+# Reading along is half of the trouble. The other half: the inventory answers everybody. It sees addresses, and an
+# address belongs to whichever Pod happens to have it today.
 #
 # ## Who are you?
 #
@@ -37,14 +37,14 @@ lab.wire("inventory")
 #
 #     spiffe://labs.example/ns/NAMESPACE/sa/SERVICEACCOUNT
 #
-# `labs.example` is the *trust domain*: all those who believe one authority. The rest says which **ServiceAccount** the Pod
-# runs as. Not which Pod: Pods come and go, and policies would have to follow. And not which image or label, for anybody
-# who may write a Pod may write those.
+# `labs.example` is the *trust domain*: all those who believe one authority. The rest says which **ServiceAccount**
+# the Pod runs as. Not which Pod: Pods come and go, and policies would have to follow. And not which image or label,
+# for anybody who may write a Pod may write those.
 #
 # A certificate with such a name in it is called an X509-SVID. How does a Pod come by one? It makes a key, which never
-# leaves it, and sends a **certificate request** (CSR) to the authority. And how does the authority know who is asking?
-# Kubernetes has proof to offer: a **projected token**. The kubelet fetches it for one Pod, for one *audience*, for a short
-# time. Here is one, as the kubelet would get it, for a Pod of the inventory:
+# leaves it, and sends a **certificate request** (CSR) to the authority. And how does the authority know who is
+# asking? Kubernetes has proof to offer: a **projected token**. The kubelet fetches it for one Pod, for one
+# *audience*, for a short time. Here is one, as the kubelet would get it, for a Pod of the inventory:
 
 # %%
 import base64
@@ -70,8 +70,8 @@ claims = token.split(".")[1]
 print(json.dumps(json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))), indent=1))
 
 # %% [markdown]
-# Anybody can read this, and nobody but the API server can make it: it is signed. Whether it is good *now* (the Pod may be
-# gone since) only the API server knows, and one asks it with a **TokenReview**:
+# Anybody can read this, and nobody but the API server can make it: it is signed. Whether it is good *now* (the Pod
+# may be gone since) only the API server knows, and one asks it with a **TokenReview**:
 
 # %%
 from labsupport.operators.authority import review_of
@@ -83,8 +83,8 @@ print(json.dumps(review, indent=1))
 # ## `m5-issue`: decide who gets a certificate
 #
 # Now be the authority. **Write `decide(review, pod, csr)`: it returns the SPIFFE ID to certify, or raises
-# `NotCertified` with the reason.** `review` is a status as above, `pod` the Pod that the token names, as the API server
-# has it (or `None`), and `csr` what the request says:
+# `NotCertified` with the reason.** `review` is a status as above, `pod` the Pod that the token names, as the API
+# server has it (or `None`), and `csr` what the request says:
 #
 # | Key | What |
 # |---|---|
@@ -95,11 +95,11 @@ print(json.dumps(review, indent=1))
 #
 # The rules:
 #
-# 1. The API server believes the token, and the token is for the audience `mesh.labs.example`. (The review was asked about
-#    two audiences. A token for the other one is what lies in every Pod, and goes to many places.)
+# 1. The API server believes the token, and the token is for the audience `mesh.labs.example`. (The review was asked
+#    about two audiences. A token for the other one is what lies in every Pod, and goes to many places.)
 # 2. It is the token of a ServiceAccount, and tied to one Pod: name and uid.
-# 3. That Pod is there: with this uid, running as this ServiceAccount, and not over (its phase is neither `Succeeded` nor
-#    `Failed`). A Pod that is starting, or about to go, needs a certificate as well.
+# 3. That Pod is there: with this uid, running as this ServiceAccount, and not over (its phase is neither `Succeeded`
+#    nor `Failed`). A Pod that is starting, or about to go, needs a certificate as well.
 # 4. The request is signed, and asks for no other name than the Pod's own. Asking for none is fine.
 # 5. The key is new, or this same Pod has brought it before.
 #
@@ -153,8 +153,8 @@ except (NotCertified, IndexError) as error:
     print(f"none: {error}")
 
 # %% [markdown]
-# When you like it, put it to work: the authority itself is a small program in a Pod (it asks the API server, and signs),
-# and what it signs is your decision.
+# When you like it, put it to work: the authority itself is a small program in a Pod (it asks the API server, and
+# signs), and what it signs is your decision.
 
 # %% exercise="m5-issue"
 lab.deploy(decide, host="authority", name="authority")
@@ -163,16 +163,16 @@ lab.deploy(decide, host="authority", name="authority")
 lab.check("m5-issue")
 
 # %% [markdown]
-# The last rule is about a request that is sent again by somebody else. It would give a thief nothing: the certificate is
-# of no use without the key. But now two Pods would have a certificate for one key, and whoever has that key could choose
-# who to be.
+# The last rule is about a request that is sent again by somebody else. It would give a thief nothing: the certificate
+# is of no use without the key. But now two Pods would have a certificate for one key, and whoever has that key could
+# choose who to be.
 #
 # ## Into the mesh
 #
-# The mesh has such an authority, and a proxy beside each Pod that asks it (lab M3). What is missing is a way from here
-# to there while customers buy. Two callers ask the inventory all the time: `customers`, twenty times a second, and
-# another one, more seldom. If a request of theirs is ever not answered, they write it down, once, in the ConfigMap
-# `complaints`; restarting them makes nothing undone.
+# The mesh has such an authority, and a proxy beside each Pod that asks it (lab M3). What is missing is a way from
+# here to there while customers buy. Two callers ask the inventory all the time: `customers`, twenty times a second,
+# and another one, more seldom. If a request of theirs is ever not answered, they write it down, once, in the
+# ConfigMap `complaints`; restarting them makes nothing undone.
 
 # %%
 # !labs kubectl -n {lab.namespace} get deployments
@@ -182,9 +182,9 @@ lab.check("m5-issue")
 # Three things are to be done:
 #
 # - The label `mesh.labs.example/inject: "true"` on the namespace. From then on new Pods get a proxy.
-# - New Pods. `lab.restart("a", "b")` does what `kubectl rollout restart` does, and waits; with
-#   `annotations={"key": "value"}` the new Pods have these annotations, too. (Apart from `node`, which has the node's
-#   network, and `authority`, which cannot begin by having an identity, all Pods are to be in the mesh.)
+# - New Pods. `lab.restart("a", "b")` does what `kubectl rollout restart` does, and waits; with `annotations={"key":
+#   "value"}` the new Pods have these annotations, too. (Apart from `node`, which has the node's network, and
+#   `authority`, which cannot begin by having an identity, all Pods are to be in the mesh.)
 # - A **PeerAuthentication** with `mode: STRICT`, of the name `default`. It tells the proxies of a namespace to take
 #   nothing but TLS from a caller with a certificate. By default they take plaintext as well (`PERMISSIVE`).
 #
@@ -197,9 +197,9 @@ lab.check("m5-issue")
 # %% [markdown]
 # ## `m5-strict`: and nobody notices
 #
-# **Bring this namespace from plaintext to STRICT without a single failed request.** The label and the PeerAuthentication
-# are YAML, for `lab.apply`: the API version of the second is `mesh.labs.example/v1alpha1`, and the namespace's own name
-# is written `{namespace}`. You may spread the steps over several cells.
+# **Bring this namespace from plaintext to STRICT without a single failed request.** The label and the
+# PeerAuthentication are YAML, for `lab.apply`: the API version of the second is `mesh.labs.example/v1alpha1`, and the
+# namespace's own name is written `{namespace}`. You may spread the steps over several cells.
 
 # %% exercise="m5-strict"
 ### BEGIN SOLUTION: # YOUR STEPS HERE
@@ -233,36 +233,44 @@ lab.check("m5-strict")
 # %% [markdown]
 # ### What STRICT does not break, and what it does
 #
-# **Probes.** kubelet has no certificate; it is not of the mesh. If the mesh had left the Pods' probes as they were, none
-# of them would be ready now. It has rewritten them instead: kubelet asks the helper beside Envoy (port 15020, not
-# captured), and the helper asks the application, from inside.
+# **Probes.** kubelet has no certificate; it is not of the mesh. If the mesh had left the Pods' probes as they were,
+# none of them would be ready now. It has rewritten them instead: kubelet asks the helper beside Envoy (port 15020,
+# not captured), and the helper asks the application, from inside.
 
 # %%
-# !labs kubectl -n {lab.namespace} get pods -l app=inventory -o jsonpath={{.items[0].spec.containers[0].readinessProbe.httpGet}}
+PROBE = ".items[0].spec.containers[0].readinessProbe.httpGet"
+# !labs kubectl -n {lab.namespace} get pods -l app=inventory -o jsonpath={{{PROBE}}}
 
 # %% [markdown]
-# The tempting way out would be to let everything from the node's address through. Then whatever comes by a NodePort would
-# come through as well, in the clear: it has the same address. And a `tcpSocket` probe, had it been left alone, would
-# always pass: Envoy accepts the connection, whether the application listens or not.
+# The tempting way out would be to let everything from the node's address through. Then whatever comes by a NodePort
+# would come through as well, in the clear: it has the same address. And a `tcpSocket` probe, had it been left alone,
+# would always pass: Envoy accepts the connection, whether the application listens or not.
 #
-# **The API server.** It is outside of the mesh, too, and so is what goes through it: `kubectl port-forward` reaches the
-# Pod's loopback and works, a Service's `proxy` does not. That is why `load` has an annotation that leaves its port 8080
-# to everybody (`mesh.labs.example/exclude-inbound-ports`); remember what that means for the header further below.
+# **The API server.** It is outside of the mesh, too, and so is what goes through it: `kubectl port-forward` reaches
+# the Pod's loopback and works, a Service's `proxy` does not. That is why `load` has an annotation that leaves its
+# port 8080 to everybody (`mesh.labs.example/exclude-inbound-ports`); remember what that means for the header further
+# below.
 
 # %%
 try:
-    print(kube.request(lab.api, "GET", f"/api/v1/namespaces/{lab.namespace}/services/inventory:80/proxy/stock/tea"))
+    print(
+        kube.request(
+            lab.api, "GET", f"/api/v1/namespaces/{lab.namespace}/services/inventory:80/proxy/stock/tea"
+        )
+    )
 except kube.Refused as error:
     print(error.what)
 
 # %% [markdown]
-# **A Pod's address.** In many meshes a call to a Pod's address, instead of a Service's name, goes out as it is, in the
-# clear, and a strict peer cuts it off: the proxy knows Services, not Pods, and says only `503 UC` or nothing at all. This
-# mesh knows its Pods, so it is TLS either way. There is a price, though: behind a Service's name the proxy expects the
-# identities of that Service, behind an address it takes anybody of the mesh. Call by name.
+# **A Pod's address.** In many meshes a call to a Pod's address, instead of a Service's name, goes out as it is, in
+# the clear, and a strict peer cuts it off: the proxy knows Services, not Pods, and says only `503 UC` or nothing at
+# all. This mesh knows its Pods, so it is TLS either way. There is a price, though: behind a Service's name the proxy
+# expects the identities of that Service, behind an address it takes anybody of the mesh. Call by name.
 
 # %%
-taken = lab.wire("inventory", lambda address: lab.load(f"http://{address}:8080/stock/tea", requests=3, keep=False))
+taken = lab.wire(
+    "inventory", lambda address: lab.load(f"http://{address}:8080/stock/tea", requests=3, keep=False)
+)
 taken
 
 # %% [markdown]
@@ -283,8 +291,8 @@ taken
 # | `"caller's identity"` | its SPIFFE ID, from its certificate |
 # | `"server's identity"` | likewise |
 #
-# **Which of them can be read?** Guess first, then look: at the table, and with `taken.contains("...")`, which searches
-# all bytes that were taken.
+# **Which of them can be read?** Guess first, then look: at the table, and with `taken.contains("...")`, which
+# searches all bytes that were taken.
 
 # %% exercise="m5-wire"
 ### BEGIN SOLUTION: visible = ...
@@ -300,11 +308,12 @@ lab.check("m5-wire")
 # The table says TLS 1.3, and here that is no default but a demand. A client that speaks 1.2 at most is not greeted:
 
 # %%
-# !labs kubectl -n {lab.namespace} exec node -- bash -c "openssl s_client -connect {taken.address}:8080 -alpn labs.mesh -tls1_2 </dev/null 2>&1 | grep -E 'alert|Protocol|error' | head -3"
+GREET = f"openssl s_client -connect {taken.address}:8080 -alpn labs.mesh -tls1_2"
+# !labs kubectl -n {lab.namespace} exec node -- bash -c "{GREET} </dev/null 2>&1 | grep alert"
 
 # %% [markdown]
-# Whoever configures Envoy by hand meets this from the other side. This is what the mesh tells its proxies for outgoing
-# connections:
+# Whoever configures Envoy by hand meets this from the other side. This is what the mesh tells its proxies for
+# outgoing connections:
 
 # %%
 from labsupport.mesh.translate import tls
@@ -312,16 +321,16 @@ from labsupport.mesh.translate import tls
 print(json.dumps(tls.upstream([], ["h2"])["typed_config"]["common_tls_context"]["tls_params"], indent=1))
 
 # %% [markdown]
-# Two lines, and the second looks superfluous. It is not: as a *client*, Envoy speaks at most TLS 1.2 unless it is told
-# otherwise. With the minimum alone the range is from 1.3 to 1.2, which is empty; each call gets `503 UF`, and the reason
-# (`NO_SUPPORTED_VERSIONS_ENABLED`) is only told by `%UPSTREAM_TRANSPORT_FAILURE_REASON%` in the access log. Put both
-# lines there, and that word in the log.
+# Two lines, and the second looks superfluous. It is not: as a *client*, Envoy speaks at most TLS 1.2 unless it is
+# told otherwise. With the minimum alone the range is from 1.3 to 1.2, which is empty; each call gets `503 UF`, and
+# the reason (`NO_SUPPORTED_VERSIONS_ENABLED`) is only told by `%UPSTREAM_TRANSPORT_FAILURE_REASON%` in the access
+# log. Put both lines there, and that word in the log.
 #
 # ### Who is calling, told to the application
 #
-# The inventory's proxy knows who calls: it has seen the certificate. The application sees a request from its own Pod. So
-# the proxy writes it down, in the header `x-forwarded-client-cert`. Here is a service that answers with what arrived, and
-# `load` calls it, and *lies*:
+# The inventory's proxy knows who calls: it has seen the certificate. The application sees a request from its own Pod.
+# So the proxy writes it down, in the header `x-forwarded-client-cert`. Here is a service that answers with what
+# arrived, and `load` calls it, and *lies*:
 
 # %%
 lab.apply(lab.read("start/echo.yaml"))
@@ -329,27 +338,28 @@ lab.apply(lab.read("start/echo.yaml"))
 
 # %%
 LIE = "x-forwarded-client-cert: URI=spiffe://labs.example/ns/bank/sa/director"
-# !labs kubectl -n {lab.namespace} exec deploy/load -c load -- curl -s -H "{LIE}" http://echo/ | grep -i client-cert
+# !labs kubectl -n {lab.namespace} exec deploy/load -c load -- curl -s -H "{LIE}" http://echo/ | grep -i client
 
 # %% [markdown]
-# The proxy has thrown the lie away and written what it has seen (`SANITIZE_SET`). Now the trap. The second port of this
-# service, 8081, is excluded from capture by an annotation, as people do when something does not work at once. The same
-# program, the same lie:
+# The proxy has thrown the lie away and written what it has seen (`SANITIZE_SET`). Now the trap. The second port of
+# this service, 8081, is excluded from capture by an annotation, as people do when something does not work at once.
+# The same program, the same lie:
 
 # %%
-# !labs kubectl -n {lab.namespace} exec deploy/load -c load -- curl -s -H "{LIE}" http://echo:8081/ | grep -i client-cert
+# !labs kubectl -n {lab.namespace} exec deploy/load -c load -- curl -s -H "{LIE}" http://echo:8081/ | grep -i client
 
 # %% [markdown]
-# Believed word for word by whoever reads it. The header is worth something only where *every* request has gone through a
-# proxy that overwrites it. So: no excluded port on a Pod that believes the header; STRICT; and an application that
-# listens for such requests on one port and for others on another. Better still, let the proxy decide who may call
-# (lab M6), and let the application not care.
+# Believed word for word by whoever reads it. The header is worth something only where *every* request has gone
+# through a proxy that overwrites it. So: no excluded port on a Pod that believes the header; STRICT; and an
+# application that listens for such requests on one port and for others on another. Better still, let the proxy decide
+# who may call (lab M6), and let the application not care.
 #
 # ## New certificates all the time
 #
-# A certificate of this mesh is good for an hour, and is renewed after 50 to 70 % of it. To watch that, an hour is long.
-# The following gives certificates of ten seconds, and restarts the Pods of the inventory, `customers` and `load`, so that
-# they ask for such. (What one learner sets here holds for the whole mesh; the lab's next start takes it back.)
+# A certificate of this mesh is good for an hour, and is renewed after 50 to 70 % of it. To watch that, an hour is
+# long. The following gives certificates of ten seconds, and restarts the Pods of the inventory, `customers` and
+# `load`, so that they ask for such. (What one learner sets here holds for the whole mesh; the lab's next start takes
+# it back.)
 
 # %%
 lab.apply(lab.read("start/short.yaml"))
@@ -360,8 +370,8 @@ lab.apply(lab.read("start/short.yaml"))
 # %% [markdown]
 # ## `m5-rotate`: what a new certificate changes
 #
-# Two proxies have a connection to each other and keep it, as proxies do. **The certificates with which it was opened run
-# out. What becomes of the connection?** Commit one of these before you look: `"it goes on"`, `"it is closed"`, or
+# Two proxies have a connection to each other and keep it, as proxies do. **The certificates with which it was opened
+# run out. What becomes of the connection?** Commit one of these before you look: `"it goes on"`, `"it is closed"`, or
 # `"both sides greet again, with the new certificate"`.
 
 # %% exercise="m5-rotate"
@@ -378,7 +388,11 @@ lab.check("m5-rotate")
 # `load`, and compare with the certificates that its proxy has been given.
 
 # %%
-lab.wire("inventory", lambda address: print(lab.load("http://inventory/stock/tea", requests=500, rate=20)), seconds=25)
+lab.wire(
+    "inventory",
+    lambda address: print(lab.load("http://inventory/stock/tea", requests=500, rate=20)),
+    seconds=25,
+)
 
 # %%
 # !labs kubectl -n {lab.namespace} logs deploy/load -c mesh-proxy | grep "certificate of" | tail -6
@@ -387,24 +401,26 @@ lab.wire("inventory", lambda address: print(lab.load("http://inventory/stock/tea
 # ## `m5-revoke`: take an identity away
 #
 # `load` has been taken over. What it does now, an attacker does, with the identity of `load`. **See to it that the
-# inventory answers it no more: not over connections that its proxy keeps open, and not over new ones.** Leave its
-# Pod as it is: you do not own it any more, and somebody wants to examine it. `customers` and the till must not lose a
+# inventory answers it no more: not over connections that its proxy keeps open, and not over new ones.** Leave its Pod
+# as it is: you do not own it any more, and somebody wants to examine it. `customers` and the till must not lose a
 # request.
 #
 # You need no policy for it (that is lab M6), and nothing that you have not used above. To delete an object from here:
-# `kube.delete(lab.api, [{"apiVersion": "v1", "kind": ..., "metadata": {"name": ...}}], namespace=lab.namespace)`. How far
-# you are, say two lines:
+# `kube.delete(lab.api, [{"apiVersion": "v1", "kind": ..., "metadata": {"name": ...}}], namespace=lab.namespace)`. How
+# far you are, say two lines:
 
 # %%
 print(lab.load("http://inventory/stock/tea", requests=6))
-lab.wire("inventory", lambda address: print(lab.load(f"http://{address}:8080/stock/tea", requests=3, keep=False)))
+lab.wire(
+    "inventory", lambda address: print(lab.load(f"http://{address}:8080/stock/tea", requests=3, keep=False))
+)
 
 # %% exercise="m5-revoke"
+import time
+
 from labsupport import kube
 
 ### BEGIN SOLUTION: # YOUR STEPS HERE
-import time
-
 account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "load"}}
 kube.delete(lab.api, [account], namespace=lab.namespace)
 time.sleep(13)
@@ -418,8 +434,8 @@ lab.check("m5-revoke")
 # !labs kubectl -n {lab.namespace} logs deploy/load -c mesh-proxy --tail=2
 
 # %% [markdown]
-# Ten seconds here, an hour usually: so long an attacker has, if this is all you do. Short certificates are cheap to have,
-# as you saw, and nobody notices their renewal. That is the reason for short ones.
+# Ten seconds here, an hour usually: so long an attacker has, if this is all you do. Short certificates are cheap to
+# have, as you saw, and nobody notices their renewal. That is the reason for short ones.
 #
 # The attack is over; `load` gets an account and a Pod again. And the front door of lab M1's shop comes, in the mesh.
 
@@ -432,9 +448,9 @@ lab.apply(lab.read("../../../clusters/manifests/shop/web.yaml"))
 # %% [markdown]
 # ## `m5-untls`: delete the TLS code
 #
-# This is what you wrote in lab M1, all of it: an authority, a certificate, a Secret, a payments with a certificate, and
-# an orders with your function `trust`. It still works in the mesh. But what is in these connections, the proxies do not
-# know any more: they carry bytes that somebody else has encrypted.
+# This is what you wrote in lab M1, all of it: an authority, a certificate, a Secret, a payments with a certificate,
+# and an orders with your function `trust`. It still works in the mesh. But what is in these connections, the proxies
+# do not know any more: they carry bytes that somebody else has encrypted.
 
 # %% exercise="m5-untls"
 import json
@@ -456,7 +472,12 @@ secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "payments-t
 lab.apply(json.dumps(secret))
 lab.apply(lab.read("../m1-east-west-traffic/start/payments-tls.yaml"))
 caller = lab.deploy(
-    trust, host="caller", name="caller", role="trust", payments="https://payments", authority=authority.certificate
+    trust,
+    host="caller",
+    name="caller",
+    role="trust",
+    payments="https://payments",
+    authority=authority.certificate,
 )
 lab.apply(lab.read("../../../clusters/manifests/shop/orders.yaml").split("---")[1])
 
@@ -465,8 +486,8 @@ lab.apply(lab.read("../../../clusters/manifests/shop/orders.yaml").split("---")[
 # !labs kubectl -n {lab.namespace} exec deploy/web -c web -- curl -s localhost:8080/buy/tea
 
 # %% [markdown]
-# **Take it out again: payments and orders without certificate, key, Secret and TLS context, and their calls encrypted all
-# the same.**
+# **Take it out again: payments and orders without certificate, key, Secret and TLS context, and their calls encrypted
+# all the same.**
 
 # %% exercise="m5-untls"
 ### BEGIN SOLUTION: # YOUR STEPS HERE
@@ -493,9 +514,9 @@ lab.check("m5-untls")
 lab.wire("payments", seconds=1)
 
 # %% [markdown]
-# The bill of lab M1 had seven rows. Of those that were about TLS none is left: no code, no YAML, no objects to change for
-# each pair of services, no certificate that ends on a date which somebody must remember. What has come instead is a proxy
-# in each Pod (lab M10 weighs it), and one authority that everybody must be able to trust.
+# The bill of lab M1 had seven rows. Of those that were about TLS none is left: no code, no YAML, no objects to change
+# for each pair of services, no certificate that ends on a date which somebody must remember. What has come instead is
+# a proxy in each Pod (lab M10 weighs it), and one authority that everybody must be able to trust.
 #
 # ## What you can now explain
 #
@@ -503,6 +524,7 @@ lab.wire("payments", seconds=1)
 #   audience, its Pod and the key, and believe nothing that a request says of itself.
 # - PERMISSIVE first, then find who still speaks plaintext, then STRICT: nobody notices.
 # - Mutual TLS hides what is said and, in version 1.3, who says it. It does not hide that something is said.
-# - Certificates are looked at when a connection begins. That makes renewal harmless, and taking an identity away slow.
+# - Certificates are looked at when a connection begins. That makes renewal harmless, and taking an identity away
+#   slow.
 # - `x-forwarded-client-cert` is true where every request goes through a proxy, and a lie waiting where one does not.
 # - Probes, the API server and Pods that have opted out are outside of the mesh, and each needs an answer.

@@ -30,7 +30,13 @@ LIMIT = patient(20.0)  # seconds for a capture and all around it
 FULL = 262144  # bytes of a packet that are kept: all
 
 HANDSHAKE, DATA, ALERT, CHANGE = 22, 23, 21, 20
-_MESSAGES = {1: "ClientHello", 2: "ServerHello", 11: "Certificate", 13: "CertificateRequest", 16: "ClientKeyExchange"}
+_MESSAGES = {
+    1: "ClientHello",
+    2: "ServerHello",
+    11: "Certificate",
+    13: "CertificateRequest",
+    16: "ClientKeyExchange",
+}
 _VERSIONS = {0x0301: "1.0", 0x0302: "1.1", 0x0303: "1.2", 0x0304: "1.3"}
 _SERVER_NAME, _ALPN, _SUPPORTED = 0, 16, 43  # extensions
 
@@ -66,7 +72,7 @@ class Conversation:
     there: bytes = b""
     back: bytes = b""
     packets: int = 0
-    _seen: dict[tuple[End, int], int] = field(default_factory=dict, repr=False)
+    _next: dict[End, int] = field(default_factory=dict, repr=False)  # by sender, the number of its next byte
 
     @property
     def encrypted(self) -> bool:
@@ -154,7 +160,7 @@ def watch(
     """
     pod, address = pod_of(api, namespace, app)
     device = _device(api, namespace, address)
-    # One capture file on standard output, as text, for exec carries text. tcpdump says when it listens on standard error.
+    # A capture file on standard output, as text, for exec carries text.
     command = (
         f"timeout {seconds + BEGINS:g} tcpdump -Z root -i {device} -s {FULL} -U -n -w - "
         f"'tcp port {port} and host {address}' 2>/dev/null | base64 -w 0"
@@ -163,13 +169,17 @@ def watch(
         taking = pool.submit(
             execute, api, namespace, NODE, ["bash", "-c", command], timeout=seconds + BEGINS + LIMIT
         )
-        time.sleep(BEGINS)  # tcpdump says on another stream that it has begun, and exec gives both at the end only
+        time.sleep(
+            BEGINS
+        )  # tcpdump says on another stream that it has begun, and exec gives both at the end only
         if during is not None:
             during(address)
         taken = taking.result()
     capture = base64.b64decode(taken)
     if not capture:
-        raise LabsError(f"tcpdump took nothing in Pod {NODE}.", fix="look at the Pod: labs kubectl describe pod node")
+        raise LabsError(
+            f"tcpdump took nothing in Pod {NODE}.", fix="look at the Pod: labs kubectl describe pod node"
+        )
     return Wire(pod, address, tuple(conversations(capture, End(address, port))))
 
 
@@ -208,7 +218,7 @@ def conversations(capture: bytes, server: End) -> list[Conversation]:
         each.packets += 1
         if flags & 0x02:  # SYN: the next byte is the first
             each.opened = True
-            each._seen[source, 0] = sequence + 1
+            each._next[source] = (sequence + 1) % 2**32
         _append(each, source, sequence, payload)
     return list(found.values())
 
@@ -217,15 +227,17 @@ def _append(each: Conversation, source: End, sequence: int, payload: bytes) -> N
     """Add a segment's bytes; what was there already (sent again, or seen twice) is left out."""
     if not payload:
         return
-    expected = each._seen.get((source, 0), sequence)
-    late = (expected - sequence) % 2**32
-    if late < 2**31:
-        payload = payload[late:]
-    each._seen[source, 0] = max(expected, (sequence + late + len(payload)) % 2**32) if payload else expected
+    late = (each._next.get(source, sequence) - sequence) % 2**32  # bytes of it that were taken before
+    fresh = (
+        payload[late:] if late < 2**31 else payload
+    )  # numbers begin again at 0; from the other half, it is ahead
+    if not fresh:
+        return
+    each._next[source] = (sequence + len(payload)) % 2**32
     if source == each.client:
-        each.there += payload
+        each.there += fresh
     else:
-        each.back += payload
+        each.back += fresh
 
 
 def segments(capture: bytes) -> Iterator[tuple[End, End, int, int, bytes]]:
@@ -308,7 +320,7 @@ def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     text = b""
     for kind, content in records(data):
         if kind == CHANGE:
-            break  # in TLS 1.2 all that follows is encrypted; in 1.3 it means nothing, and only encrypted records follow
+            break  # in TLS 1.2 all that follows is encrypted; in 1.3 it means nothing, and what follows is, too
         if kind != HANDSHAKE:
             break
         text += content
@@ -329,7 +341,9 @@ def _extensions(message: bytes, *, client: bool) -> dict[int, bytes]:
     else:
         at += 3
     found = {}
-    end = min(len(message), at + 2 + struct.unpack_from("!H", message, at)[0]) if at + 2 <= len(message) else at
+    end = (
+        min(len(message), at + 2 + struct.unpack_from("!H", message, at)[0]) if at + 2 <= len(message) else at
+    )
     at += 2
     while at + 4 <= end:
         kind, length = struct.unpack_from("!HH", message, at)

@@ -54,7 +54,11 @@ def _good(chosen: random.Random) -> Case:
         "user": {
             "username": f"system:serviceaccount:{namespace}:{account}",
             "uid": _uuid(chosen),
-            "groups": ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"],
+            "groups": [
+                "system:serviceaccounts",
+                f"system:serviceaccounts:{namespace}",
+                "system:authenticated",
+            ],
             "extra": {POD: [pod], UID: [uid], "authentication.kubernetes.io/node-name": ["node-1"]},
         },
     }
@@ -199,14 +203,14 @@ def _who(case: Case) -> str:
 def _what(case: Case) -> str:
     """What is odd about a request, as a learner sees it in the input."""
     extra = (case.review.get("user") or {}).get("extra") or {}
-    pod = case.pod or {}
+    spec = (case.pod or {}).get("spec") or {}
     words = {
         "unauthenticated": "the API server does not know the token",
         "audience": f"the token is for {case.review.get('audiences') or 'nobody in particular'}",
         "no-account": f"the token is that of {case.review['user']['username']}",
         "unbound": f"the token says of its Pod {sorted(extra) or 'nothing'}",
         "pod-gone": f"the Pod of that name is {_state(case)}",
-        "other-account": f"the token is of {_who(case)}, the Pod runs as {(pod.get('spec') or {}).get('serviceAccountName')}",
+        "other-account": f"the token is of {_who(case)}, the Pod runs as {spec.get('serviceAccountName')}",
         "unsigned": "the request's `signed` is false",
         "asks-for-more": f"{_who(case)} asked for {', '.join(case.csr['names'])}",
         "replayed": "the key in the request was brought by another Pod before",
@@ -263,17 +267,20 @@ def issue(probe: Probe) -> Outcome:
                 f"With a real token, your authority on the cluster {f'certified {got}' if got else 'refused: ' + why}."
                 + raised,
                 f"POST http://{DEPLOYED}/certificates",
-                LOOK.get(kind, "Is the function that was deployed the one that the notebook has now? Deploy it again."),
+                LOOK.get(
+                    kind,
+                    "Is the function that was deployed the one that the notebook has now? Deploy it again.",
+                ),
             )
     return passed(
-        "Your authority certified inventory and load by their own tokens, and refused a token for another audience, one "
-        "without a Pod, a request for another's identity, and a key that another Pod had brought.",
+        "Your authority certified inventory and load by their own tokens, and refused a token for another audience, "
+        "one without a Pod, a request for another's identity, and a key that another Pod had brought.",
         f"POST http://{DEPLOYED}/certificates, {len(tries)} times with tokens that the API server made",
     )
 
 
 def request_for(uri: str, *, like: tuple[str, Any] | None = None) -> tuple[str, Any]:
-    """A certificate request (PEM) for `uri` ("": for no name), and its key: a new one, or that of the request `like`."""
+    """A certificate request (PEM) for `uri` ("": for no name), and its key: a new one, or that of `like`."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -289,7 +296,9 @@ def request_for(uri: str, *, like: tuple[str, Any] | None = None) -> tuple[str, 
 
 def _pod_of(probe: Probe, app: str) -> Object:
     for pod in probe.list("v1", "Pod", labels=f"app={app}"):
-        if (pod.get("status") or {}).get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp"):
+        if (pod.get("status") or {}).get("phase") == "Running" and not pod["metadata"].get(
+            "deletionTimestamp"
+        ):
             return pod
     raise Rejected(
         not_yet(
@@ -306,7 +315,12 @@ def _token(probe: Probe, account: str, pod: Object | None, audience: str) -> str
     spec: Object = {"expirationSeconds": 600, "audiences": [audience] if audience else []}
     if pod:
         metadata = pod["metadata"]
-        spec["boundObjectRef"] = {"kind": "Pod", "apiVersion": "v1", "name": metadata["name"], "uid": metadata["uid"]}
+        spec["boundObjectRef"] = {
+            "kind": "Pod",
+            "apiVersion": "v1",
+            "name": metadata["name"],
+            "uid": metadata["uid"],
+        }
     path = f"/api/v1/namespaces/{probe.namespace}/serviceaccounts/{account}/token"
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
     return str(kube.request(probe.api, "POST", path, body=body)["status"]["token"])
@@ -316,7 +330,9 @@ def _ask(probe: Probe, token: str, csr: str) -> tuple[str, str]:
     """What the learner's authority certifies, or "" and why not."""
     path = f"/api/v1/namespaces/{probe.namespace}/services/{DEPLOYED}:80/proxy/certificates"
     try:
-        answer = kube.request(probe.api, "POST", path, body={"token": token, "csr": csr}, timeout=probe.left(10.0))
+        answer = kube.request(
+            probe.api, "POST", path, body={"token": token, "csr": csr}, timeout=probe.left(10.0)
+        )
         return str(answer["id"]), ""
     except kube.Refused as error:
         return "", error.what[:200]

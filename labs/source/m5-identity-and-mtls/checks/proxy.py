@@ -31,4 +31,6 @@ def greetings(probe: Probe, pod: str, service: str, port: int = 80) -> int:
     address = f"127.0.0.1:{names.ADMIN}/stats?filter=ssl.handshake$"
     said = execute(probe.api, probe.namespace, pod, ["curl", "-s", f"http://{address}"])
     name = f"cluster.{probe.namespace}/{service}/{port}.ssl.handshake"
-    return next((int(line.rpartition(" ")[2]) for line in said.splitlines() if line.startswith(f"{name}:")), 0)
+    return next(
+        (int(line.rpartition(" ")[2]) for line in said.splitlines() if line.startswith(f"{name}:")), 0
+    )

@@ -38,7 +38,9 @@ def revoke(probe: Probe) -> Outcome:
     _, address = pod_of(probe.api, probe.namespace, "inventory")
     kept = load(probe, "http://inventory/stock/tea", requests=REQUESTS)
     fresh = load(probe, f"http://{address}:8080/stock/tea", requests=REQUESTS // 2, keep=False)
-    where = f"{REQUESTS} requests by the Service's name, {REQUESTS // 2} by a Pod's address on new connections"
+    where = (
+        f"{REQUESTS} requests by the Service's name, {REQUESTS // 2} by a Pod's address on new connections"
+    )
     if account:
         return not_yet(
             "m5-revoke/still-somebody",
@@ -50,21 +52,21 @@ def revoke(probe: Probe) -> Outcome:
     if fresh.ok:
         return not_yet(
             "m5-revoke/still-valid",
-            f"On new connections {fresh.ok} of {REQUESTS // 2} requests were answered: the certificate that load has is "
-            "good still.",
+            f"On new connections {fresh.ok} of {REQUESTS // 2} requests were answered: the certificate that load has "
+            "is good still.",
             where,
             "A certificate cannot be called back. What ends it?",
         )
     if kept.ok:
         return not_yet(
             "m5-revoke/kept-connection",
-            f"New connections are refused, and yet {kept.ok} of {REQUESTS} requests were answered: over connections that "
-            "load's proxy had opened before.",
+            f"New connections are refused, and yet {kept.ok} of {REQUESTS} requests were answered: over connections "
+            "that load's proxy had opened before.",
             where,
             "When was a connection's certificate looked at, and when again? Which end of it is yours to close?",
         )
     return passed(
-        f"load got no answer to {REQUESTS + REQUESTS // 2} requests, on kept connections and on new ones; customers and "
-        "till are served and have lost nothing.",
+        f"load got no answer to {REQUESTS + REQUESTS // 2} requests, on kept connections and on new ones; customers "
+        "and till are served and have lost nothing.",
         where,
     )

@@ -19,12 +19,15 @@ def rotate(probe: Probe) -> Outcome:
         )
     pod = ready_pod(probe, "customers")
     if not pod:
-        return passed(f"You said: {probe.prediction}. The customers have no Pod, so nothing can be shown.", "your prediction")
+        return passed(
+            f"You said: {probe.prediction}. The customers have no Pod, so nothing can be shown.",
+            "your prediction",
+        )
     had, greeted = certificates(probe, pod), greetings(probe, pod, "inventory")
     lost = "and a request was lost" if complaints(probe) else "and no request was lost"
     return passed(
         f"You said: {probe.prediction}. Since it began, the customers' proxy has had {had} certificate"
-        f"{'' if had == 1 else 's'} of 10 s, and has begun {greeted} connection{'' if greeted == 1 else 's'} to the two "
-        f"Pods of the inventory, {lost}.",
+        f"{'' if had == 1 else 's'} of 10 s, and has begun {greeted} connection{'' if greeted == 1 else 's'} to the "
+        f"two Pods of the inventory, {lost}.",
         f"the log of {pod}, and its proxy's counter ssl.handshake",
     )

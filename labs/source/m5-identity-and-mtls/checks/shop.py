@@ -57,7 +57,9 @@ def plaintext(probe: Probe, service: str, path: str, port: int = 80) -> str:
         kube.request(probe.api, "GET", where, timeout=probe.left(8.0))
     except kube.Refused as error:
         # The API server's own words for a connection that came to nothing; an application's refusal has others.
-        return "" if "trying to reach service" in error.what or error.status in (502, 503, 504) else error.what
+        return (
+            "" if "trying to reach service" in error.what or error.status in (502, 503, 504) else error.what
+        )
     except (ValueError, TypeError):
         return "an answer"
     return "an answer"

@@ -52,7 +52,9 @@ def strict(probe: Probe) -> Outcome:
                 "All callers are to be there afterwards, and be served.",
             )
     mode = ((own or {}).get("spec") or {}).get("mode", "none")
-    look = plaintext if own is None else still_plaintext  # a change takes a moment; where there is none, nothing does
+    look = (
+        plaintext if own is None else still_plaintext
+    )  # a change takes a moment; where there is none, nothing does
     if got := look(probe, "inventory", "/stock/tea"):
         return not_yet(
             "m5-strict/plaintext-answered",

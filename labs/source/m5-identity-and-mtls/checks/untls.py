@@ -25,7 +25,8 @@ def untls(probe: Probe) -> Outcome:
     if payments is None:
         return not_yet(
             "m5-untls/no-payments",
-            "There is no Deployment payments" + (", but one in another namespace." if _elsewhere(probe) else "."),
+            "There is no Deployment payments"
+            + (", but one in another namespace." if _elsewhere(probe) else "."),
             f"Deployments in {probe.namespace}",
             "The shop is to buy as before, in its own namespace.",
         )
@@ -71,8 +72,8 @@ def untls(probe: Probe) -> Outcome:
             "What does the PeerAuthentication say of this port?",
         )
     return passed(
-        "A purchase went through, payments and orders have no TLS of their own, none of their words could be read on the "
-        "wire, and a caller in the clear is refused.",
+        "A purchase went through, payments and orders have no TLS of their own, none of their words could be read on "
+        "the wire, and a caller in the clear is refused.",
         where,
     )
 
@@ -122,5 +123,6 @@ def _buy(probe: Probe, pod: str) -> Object:
 def _elsewhere(probe: Probe) -> bool:
     found = kube.list_objects(probe.api, "apps/v1", "Deployment")
     return any(
-        each["metadata"]["name"] == "payments" and each["metadata"]["namespace"] != probe.namespace for each in found
+        each["metadata"]["name"] == "payments" and each["metadata"]["namespace"] != probe.namespace
+        for each in found
     )

@@ -92,4 +92,6 @@ def wire(probe: Probe) -> Outcome:
             where,
             "Read the last column of `lab.wire` once more, and the columns before it.",
         )
-    return passed(f"{len(truth)} of the nine things can be read by anybody, {len(THINGS) - len(truth)} cannot.", where)
+    return passed(
+        f"{len(truth)} of the nine things can be read by anybody, {len(THINGS) - len(truth)} cannot.", where
+    )

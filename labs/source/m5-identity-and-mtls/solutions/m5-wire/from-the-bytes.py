@@ -1,5 +1,7 @@
 # Asks the bytes themselves.
-taken = lab.wire("inventory", lambda address: lab.load(f"http://{address}:8080/stock/tea", requests=4, keep=False))
+taken = lab.wire(
+    "inventory", lambda address: lab.load(f"http://{address}:8080/stock/tea", requests=4, keep=False)
+)
 sought = {
     "path": "/stock/tea",
     "headers": "HTTP/1.1",
