@@ -159,10 +159,10 @@ def watch(
     Errors: LabsError if there is no such Pod that runs, or the node's Pod cannot look.
     """
     pod, address = pod_of(api, namespace, app)
-    device = _device(api, namespace, address)
-    # A capture file on standard output, as text, for exec carries text.
+    # The node has an interface for each Pod, which its routes name. The capture comes as text, for exec carries text.
     command = (
-        f"timeout {seconds + BEGINS:g} tcpdump -Z root -i {device} -s {FULL} -U -n -w - "
+        f"device=$(ip -o route get {address} | grep -oP '(?<= dev )[^ ]+') || exit 0; "
+        f"timeout {seconds + BEGINS:g} tcpdump -Z root -i $device -s {FULL} -U -n -w - "
         f"'tcp port {port} and host {address}' 2>/dev/null | base64 -w 0"
     )
     with ThreadPoolExecutor(1, thread_name_prefix="labs-wire") as pool:
@@ -192,15 +192,6 @@ def pod_of(api: ApiClient, namespace: str, app: str) -> tuple[str, str]:
         if ready and not each["metadata"].get("deletionTimestamp"):
             return each["metadata"]["name"], status["podIP"]
     raise LabsError(f"No Pod of {app} is ready, so there is no wire to look at.", fix="labs kubectl get pods")
-
-
-def _device(api: ApiClient, namespace: str, address: str) -> str:
-    """The node's interface that leads to a Pod. Errors: LabsError."""
-    said = execute(api, namespace, NODE, ["ip", "-o", "route", "get", address])
-    words = said.split()
-    if "dev" not in words:
-        raise LabsError(f"The node knows no way to {address}: {said.strip()}")
-    return words[words.index("dev") + 1]
 
 
 # --- packets
