@@ -1,9 +1,11 @@
-"""Pods made anew, as `kubectl rollout restart` does it, and waited for."""
+"""Pods made anew, as `kubectl rollout restart` does it, and waited for.
+
+kubectl notes the time in the Pods' annotation; here it is a number, so that the same steps lead to the same state.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from labsupport import kube
@@ -12,7 +14,7 @@ from labsupport.patience import patient
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-RESTARTED = "kubectl.kubernetes.io/restartedAt"  # the annotation that `kubectl rollout restart` sets
+RESTARTED = "labs.example/restarted"  # annotation of a Pod: how often its Deployment was restarted here
 TIMEOUT = patient(60.0)  # seconds until all are ready
 
 
@@ -27,10 +29,11 @@ def restart(
 
     `annotations` are given to the Pods. Errors: LabsError with the reason where they do not become ready; Refused.
     """
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    change = {"metadata": {"annotations": {**(annotations or {}), RESTARTED: now}}}
     for name in deployments:
         path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
-        kube.patch(api, path, {"spec": {"template": change}})
+        template = kube.request(api, "GET", path)["spec"]["template"]
+        before = (template["metadata"].get("annotations") or {}).get(RESTARTED, "0")
+        made = {**(annotations or {}), RESTARTED: str(int(before) + 1)}
+        kube.patch(api, path, {"spec": {"template": {"metadata": {"annotations": made}}}})
     targets = [kube.Target("apps/v1", "Deployment", name, namespace) for name in deployments]
     kube.until_ready(api, targets, timeout=TIMEOUT, progress=progress)
