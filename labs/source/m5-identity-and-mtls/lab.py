@@ -303,17 +303,53 @@ visible = {"addresses", "ports", "sizes", "offered protocols"}
 lab.check("m5-wire")
 
 # %% [markdown]
-# ### The version of TLS
+# ### Three who are turned away
 #
-# The table says TLS 1.3, and here that is no default but a demand. A client that speaks 1.2 at most is not greeted:
+# `node` is in no mesh. It greets the inventory in three ways: with TLS 1.2; with 1.3 and no certificate; and with one
+# that it has made itself, in which stands the till's SPIFFE ID, letter by letter.
 
 # %%
-GREET = f"openssl s_client -connect {taken.address}:8080 -alpn labs.mesh -tls1_2"
-# !labs kubectl -n {lab.namespace} exec node -- bash -c "{GREET} </dev/null 2>&1 | grep alert"
+address = taken.address
+forged = f"spiffe://labs.example/ns/{lab.namespace}/sa/till"
+FORGE = "openssl req -x509 -newkey rsa:2048 -nodes -keyout /tmp/k.pem -out /tmp/c.pem -subj /"
+GREET = f"(sleep 1) | openssl s_client -connect {address}:8080 -alpn labs.mesh"
+ALERT = "2>&1 | grep -o 'alert [a-z ]*'"
+
+# %%
+# !labs kubectl -n {lab.namespace} exec node -- bash -c "{GREET} -tls1_2 {ALERT}"
+# !labs kubectl -n {lab.namespace} exec node -- bash -c "{GREET} {ALERT}"
+# !labs kubectl -n {lab.namespace} exec node -- bash -c "{FORGE} -addext subjectAltName=URI:{forged} 2>/dev/null"
+# !labs kubectl -n {lab.namespace} exec node -- bash -c "{GREET} -cert /tmp/c.pem -key /tmp/k.pem {ALERT}"
 
 # %% [markdown]
-# Whoever configures Envoy by hand meets this from the other side. This is what the mesh tells its proxies for
-# outgoing connections:
+# A name is worth what the authority behind it is worth. The proxies of the inventory have counted:
+# `fail_verify_no_cert` for no certificate, `fail_verify_error` for one of a stranger.
+
+# %%
+COUNTS = "127.0.0.1:15000/stats?filter=listener.*fail_verify"
+# !labs kubectl -n {lab.namespace} exec {taken.pod} -c inventory -- curl -s "{COUNTS}"
+
+# %% [markdown]
+# TLS 1.3 is no default here, but a demand, and whoever configures Envoy by hand meets it from the other side. Here is
+# an Envoy without a mesh, with two doors that lead to the inventory. Behind the first the version is told as
+# `tls_minimum_protocol_version: TLSv1_3`; behind the second there is `tls_maximum_protocol_version: TLSv1_3` as well,
+# which looks superfluous:
+
+# %%
+lab.apply(lab.read("start/byhand.yaml"))
+# !labs kubectl -n {lab.namespace} wait --for=condition=Ready pod/byhand --timeout=30s
+# !labs kubectl -n {lab.namespace} exec byhand -- curl -s -m 3 -i localhost:9001/ | head -1
+# !labs kubectl -n {lab.namespace} exec byhand -- curl -s -m 3 -i localhost:9002/ | head -1
+
+# %%
+# !sleep 1; labs kubectl -n {lab.namespace} logs byhand --tail=2
+# !labs kubectl -n {lab.namespace} delete pod/byhand configmap/byhand
+
+# %% [markdown]
+# Twice 503, and for a caller there is no difference. The log has one, since `%UPSTREAM_TRANSPORT_FAILURE_REASON%`
+# stands in its format: at the first door Envoy did not even greet. As a *client* it speaks at most TLS 1.2 unless it
+# is told otherwise; from 1.3 to 1.2 is an empty range (`NO_SUPPORTED_VERSIONS_ENABLED`). At the second it greeted,
+# and was turned away, having no certificate. So: put both lines there, and that word in the log. The mesh does:
 
 # %%
 from labsupport.mesh.translate import tls
@@ -321,11 +357,6 @@ from labsupport.mesh.translate import tls
 print(json.dumps(tls.upstream([], ["h2"])["typed_config"]["common_tls_context"]["tls_params"], indent=1))
 
 # %% [markdown]
-# Two lines, and the second looks superfluous. It is not: as a *client*, Envoy speaks at most TLS 1.2 unless it is
-# told otherwise. With the minimum alone the range is from 1.3 to 1.2, which is empty; each call gets `503 UF`, and
-# the reason (`NO_SUPPORTED_VERSIONS_ENABLED`) is only told by `%UPSTREAM_TRANSPORT_FAILURE_REASON%` in the access
-# log. Put both lines there, and that word in the log.
-#
 # ### Who is calling, told to the application
 #
 # The inventory's proxy knows who calls: it has seen the certificate. The application sees a request from its own Pod.
