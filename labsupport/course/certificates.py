@@ -71,6 +71,16 @@ class Authority:
         return Issued(_pem(builder.sign(signing, hashes.SHA256())), secret.decode())
 
 
+def certificate_request(*uris: str) -> str:
+    """A certificate request (PKCS #10, RFC 2986) of a new key for `uris`, as PEM text; the key is thrown away."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    if uris:
+        names = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri) for uri in uris])
+        builder = builder.add_extension(names, critical=False)
+    made = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
 def _builder(
     subject: str, public: ec.EllipticCurvePublicKey, issuer: str, since: timedelta, until: timedelta
 ) -> x509.CertificateBuilder:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from labsupport.course.certificates import certificate_request
 from labsupport.operators import authority as host
 
 URI = "spiffe://labs.example/ns/shop/sa/orders"
@@ -91,3 +92,8 @@ def test_what_is_no_request_is_not_decided(asked: Any) -> None:
 def test_a_decision_that_is_none_is_a_failure(asked: Any) -> None:
     with pytest.raises(TypeError, match="decide returned NoneType"):
         asked(Decides(None), {"token": "t", "csr": request()})
+
+
+def test_a_request_of_the_course_is_read() -> None:
+    assert host.read_csr(certificate_request(URI))[1]["names"] == [URI]
+    assert host.read_csr(certificate_request())[1]["names"] == []

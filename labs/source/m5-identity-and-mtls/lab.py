@@ -231,6 +231,47 @@ lab.check("m5-strict")
 # !labs kubectl -n {lab.namespace} get pods,peerauthentications
 
 # %% [markdown]
+# ### The mesh's own authority
+#
+# Each proxy has asked the control plane for a certificate, as you would have decided it above. Ask it yourself, from
+# beside the proxy of `load`, where its token lies: for its own name; for the till's; and with the other token that
+# each Pod has, the one for the API server.
+
+# %%
+from labsupport.course.certificates import certificate_request
+from labsupport.errors import LabsError
+from labsupport.kube.execute import execute
+from labsupport.mesh import names
+
+OWN, EVERYDAY = names.TOKEN_FILE, "/var/run/secrets/kubernetes.io/serviceaccount/token"
+URL = f"https://{names.CONTROL}.{names.SYSTEM}.svc:{names.HTTPS}/certificates"
+
+
+def ask_the_mesh(account, token=OWN):
+    """What the control plane answers to the Pod of load, when that asks for the identity of `account`."""
+    pods = kube.list_objects(lab.api, "v1", "Pod", lab.namespace, labels="app=load")
+    uri = f"spiffe://labs.example/ns/{lab.namespace}/sa/{account}"
+    body = json.dumps({"csr": certificate_request(uri)})
+    bearer = (
+        f"sed 's/^/Authorization: Bearer /' {token}"  # into curl by a pipe: no list of processes shows it
+    )
+    roots = f"{names.TRUST_DIRECTORY}/{names.ROOTS}"
+    command = ["sh", "-c", f"{bearer} | curl -s -m 5 -H @- --cacert {roots} -d '{body}' {URL}"]
+    pod = pods[-1]["metadata"]["name"]
+    try:
+        return execute(lab.api, lab.namespace, pod, command, container=names.PROXY_CONTAINER)[:240]
+    except LabsError as error:
+        return f"nobody was asked: {error.what[:80]}"
+
+
+print(ask_the_mesh("load"))
+print(ask_the_mesh("till"))
+print(ask_the_mesh("load", EVERYDAY))
+
+# %% [markdown]
+# It also looks at the address that a request comes from, which must be that of the Pod whose token it is: a token
+# that was stolen is good in its own Pod only.
+#
 # ### What STRICT does not break, and what it does
 #
 # **Probes.** kubelet has no certificate; it is not of the mesh. If the mesh had left the Pods' probes as they were,
