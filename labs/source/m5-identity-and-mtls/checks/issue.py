@@ -111,7 +111,16 @@ def cases() -> list[Case]:
         "no-account",
         lambda review, pod, csr: review["user"].update(username=f"mallory:{review['user']['username']}"),
     )
+    for prefix in ("oidc:serviceaccount:", "system:account:"):
+        add(
+            "no-account",
+            lambda review, pod, csr, prefix=prefix: review["user"].update(  # type: ignore[misc]
+                username=review["user"]["username"].replace("system:serviceaccount:", prefix)
+            ),
+        )
     add("unbound", lambda review, pod, csr: review["user"].pop("extra"))
+    add("unbound", lambda review, pod, csr: review["user"]["extra"].pop(POD))
+    add("unbound", lambda review, pod, csr: review["user"]["extra"].update({POD: []}))
     add("unbound", lambda review, pod, csr: review["user"].update(extra={POD: [pod["metadata"]["name"]]}))
     add("pod-gone", lambda review, pod, csr: pod["metadata"].update(uid=_uuid(chosen)))
     add("pod-gone", lambda review, pod, csr: pod["status"].update(phase="Succeeded"))

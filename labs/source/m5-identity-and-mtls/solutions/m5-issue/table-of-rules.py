@@ -15,7 +15,7 @@ def decide(review, pod, csr):
         "no ServiceAccount": words[:2] == ["system", "serviceaccount"] and namespace and account,
         "not tied to a Pod": tied.get("pod-name") and tied.get("pod-uid"),
         "not this Pod": pod["metadata"]["uid"] == tied.get("pod-uid"),
-        "not its account": (pod["spec"].get("serviceAccountName") or "default") == account,
+        "not its account": pod["spec"].get("serviceAccountName") == account,
         "over": pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"),
         "not signed": csr["signed"],
         "wants to be another": set(csr["names"]) <= {own},

@@ -18,7 +18,7 @@ def decide(review, pod, csr):
         raise NotCertified("the token is tied to no Pod")
     if pod is None or pod["metadata"]["uid"] != uid:
         raise NotCertified("that Pod is gone")
-    if pod["spec"].get("serviceAccountName", "default") != account:
+    if pod["spec"].get("serviceAccountName") != account:
         raise NotCertified("that Pod runs as somebody else")
     if (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
         raise NotCertified("that Pod is over")
