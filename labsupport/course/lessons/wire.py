@@ -184,9 +184,15 @@ def watch(
 
 
 def pod_of(api: ApiClient, namespace: str, app: str) -> tuple[str, str]:
-    """The name and address of a Pod with the label `app` that is ready. Errors: LabsError if there is none."""
+    """The name and address of a Pod with the label `app` that is ready, if there is one on the node that can be looked
+    at, then that. Errors: LabsError if there is none.
+    """
+    looking = kube.get(api, "v1", "Pod", NODE, namespace) or {"spec": {}}
+    near = looking["spec"].get("nodeName")
     found = kube.list_objects(api, "v1", "Pod", namespace, labels=f"app={app}")
-    for each in sorted(found, key=lambda pod: str(pod["metadata"]["name"])):
+    for each in sorted(
+        found, key=lambda pod: (pod["spec"].get("nodeName") != near, str(pod["metadata"]["name"]))
+    ):
         status = each.get("status") or {}
         ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
         if ready and not each["metadata"].get("deletionTimestamp"):
