@@ -567,6 +567,8 @@ caller.stop()
 lab.apply(lab.read("../../../clusters/manifests/shop/payments.yaml"))
 lab.apply(lab.read("../../../clusters/manifests/shop/orders.yaml"))
 kube.delete(lab.api, [secret], namespace=lab.namespace)
+both = [kube.Target("apps/v1", "Deployment", name, lab.namespace) for name in ("payments", "orders")]
+kube.until_ready(lab.api, both, timeout=60)
 ### END SOLUTION
 
 # %%
