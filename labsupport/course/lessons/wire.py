@@ -10,7 +10,6 @@ import base64
 import struct
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 NODE = "node"  # the Pod with the node's network
 SECONDS = 2.5  # of a capture
-BEGINS = 1.0  # seconds until tcpdump has begun, at most; then what is to be seen is done
 LIMIT = patient(20.0)  # seconds for a capture and all around it
 FULL = 262144  # bytes of a packet that are kept: all
 
@@ -159,22 +157,23 @@ def watch(
     Errors: LabsError if there is no such Pod that runs, or the node's Pod cannot look.
     """
     pod, address = pod_of(api, namespace, app)
-    # The node has an interface for each Pod, which its routes name. The capture comes as text, for exec carries text.
-    command = (
-        f"device=$(ip -o route get {address} | grep -oP '(?<= dev )[^ ]+') || exit 0; "
-        f"timeout {seconds + BEGINS:g} tcpdump -Z root -i $device -s {FULL} -U -n -w - "
-        f"'tcp port {port} and host {address}' 2>/dev/null | base64 -w 0"
+    # The node has an interface for each Pod, which its routes name.
+    begin = (
+        f"f=$(mktemp -d); device=$(ip -o route get {address} | grep -oP '(?<= dev )[^ ]+') || exit 0; "
+        f"setsid timeout {seconds + LIMIT:g} tcpdump -Z root --immediate-mode -i $device -s {FULL} -U -n -w $f/taken "
+        f"'tcp port {port} and host {address}' >/dev/null 2>$f/said & echo $! >$f/pid; "
+        "for _ in $(seq 100); do grep -q listening $f/said && break; sleep 0.05; done; echo $f"
     )
-    with ThreadPoolExecutor(1, thread_name_prefix="labs-wire") as pool:
-        taking = pool.submit(
-            execute, api, namespace, NODE, ["bash", "-c", command], timeout=seconds + BEGINS + LIMIT
-        )
-        time.sleep(
-            BEGINS
-        )  # tcpdump says on another stream that it has begun, and exec gives both at the end only
+    place = execute(api, namespace, NODE, ["bash", "-c", begin], timeout=LIMIT).strip()
+    end = time.monotonic() + seconds
+    try:
         if during is not None:
             during(address)
-        taken = taking.result()
+        time.sleep(max(0.0, end - time.monotonic()))
+    finally:
+        # As text, for exec carries text.
+        ending = f"cd {place} && kill -INT $(cat pid); sleep 0.1; base64 -w 0 taken; rm -r {place}"
+        taken = execute(api, namespace, NODE, ["bash", "-c", ending], timeout=LIMIT)
     capture = base64.b64decode(taken)
     if not capture:
         raise LabsError(
