@@ -1,4 +1,4 @@
-"""What one proyy subscribes to, has, and refused: the incremental variant of the xDS protocol, without the network.
+"""What one proxy subscribes to, has, and refused: the incremental variant of the xDS protocol, without the network.
 
 https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds. For each type one response at most is
 on its way; what changes meanwhile goes into the next one, so that a slow proxy gets fewer and larger ones.
@@ -48,6 +48,7 @@ class Subscription:
     open: set[str] = field(default_factory=set)  # names to look at again
     alone: list[str] = field(default_factory=list)  # names that go one by one, after a refusal of several
     refused: dict[str, str] = field(default_factory=dict)  # name -> the version that this proxy does not take
+    took: set[str] = field(default_factory=set)  # names of which it ever took a version, and has it still
     nonce: str = ""  # of the response that waits for its answer
     sent: dict[str, tuple[Key, str]] = field(default_factory=dict)  # what is in it
     acknowledged: float = 0.0  # when the last answer came, seconds since the epoch
@@ -91,6 +92,7 @@ class Session:
         if request.type_url not in self._begun:
             self._begun.add(request.type_url)
             subscription.has = dict(request.initial_resource_versions)
+            subscription.took = set(subscription.has)
             subscription.open |= set(subscription.has)
             subscription.wildcard = not request.resource_names_subscribe
         elif not request.response_nonce or request.resource_names_subscribe:
@@ -106,6 +108,7 @@ class Session:
             subscription.names.discard(name)
             subscription.has.pop(name, None)
             subscription.refused.pop(name, None)
+            subscription.took.discard(name)
             subscription.wildcard = subscription.wildcard and name != WILDCARD
         if subscription.wildcard and not subscription.acknowledged and not subscription.nonce:
             subscription.open |= self._store.names(request.type_url, self.scopes)
@@ -119,7 +122,9 @@ class Session:
         if not request.HasField("error_detail"):
             for name, (key, version) in sent.items():
                 self._store.accepted(key, version)
-                subscription.refused.pop(name, None)
+                if key.type_url != envoy.ROUTES or version != unavailable(name).version:
+                    subscription.refused.pop(name, None)
+                    subscription.took.add(name)
             return set()
         if len(sent) > 1:
             subscription.has |= dict.fromkeys(sent, UNKNOWN)  # it may have taken some of them
@@ -132,6 +137,10 @@ class Session:
         for name, (key, version) in sent.items():
             subscription.refused[name] = version
             subscription.has[name] = version
+            stand_in = key.type_url == envoy.ROUTES and version == unavailable(name).version
+            if key.type_url == envoy.ROUTES and name not in subscription.took and not stand_in:
+                del subscription.has[name]  # it has nothing, and is told something else
+                subscription.open.add(name)
             if self._store.refused(key, version, message):
                 changed.add(key)
         return changed
@@ -169,6 +178,8 @@ class Session:
             found = self._store.find(type_url, self.scopes, name)
             has = subscription.has.get(name)
             served = found[1].served if found else None
+            if served and subscription.refused.get(name) == served.version:
+                served = None
             if found and served is None and not has and type_url == envoy.ROUTES:
                 served = unavailable(name)  # a listener waits for its routes, and a Pod for its listeners
             if found and served:
