@@ -36,7 +36,7 @@ def describe(found: dict[str, Any]) -> str:
         lines.append(
             f"route changed to last stale answer  {_spread(part['route'])} ms, {part['failed']} failed"
         )
-        lines.append(f"  of that `kubectl apply` itself    {_spread(part['apply'])} ms")
+        lines.append(f"  of that until the API's answer    {_spread(part['apply'])} ms")
     if part := found.get("pair"):
         for name, key in (("CPU a request", "cpu"), ("added p50", "p50"), ("added p99", "p99")):
             ratio = part[f"ratio_{key}"]
