@@ -136,8 +136,8 @@ def test_grpc_is_balanced_and_encrypted(kubectl: Kubectl) -> None:
     assert field(said, "StatusCode") == "200", said
 
 
-# Not 9092: the echo client closes its side as soon as it has sent its line, and Envoy, while it still looks at the first
-# bytes of a port that says nothing, takes that for the end of the connection (README of the mesh, "Limits").
+# Not 9092: the echo client closes its side as soon as it has sent its line, and Envoy, while it still looks at the
+# first bytes of a port that says nothing, takes that for the connection's end (README of the mesh, "Limits").
 @pytest.mark.parametrize("port", [9090, 9091])
 def test_bytes_pass_whoever_speaks_first(kubectl: Kubectl, port: int) -> None:
     said = call(kubectl, "client", f"tcp://server:{port}")
