@@ -80,6 +80,7 @@ def test_the_same_programs_user_and_environment(
 # What an entry's own entrypoint is asked, as a Pod's `args`.
 ASKED = {
     "labs.example/coredns:1.14.6": ["-version"],
+    "labs.example/echo:1": ["--help"],
     "labs.example/envoy:1.40.0": ["--version"],
     "labs.example/python:3.11": [
         "python3",
@@ -92,7 +93,7 @@ SERVERS = [
     name for name in sorted(CATALOGUE.images) if name.startswith(("labs.example/web:", "labs.example/shop:"))
 ]
 
-# These do nothing without the rest of the mesh, and the mesh's own tests run on both back ends.
+# These do nothing without the rest of the mesh; `labs conformance mesh --backend kind` tries them there.
 ELSEWHERE = ["labs.example/mesh-control:1", "labs.example/mesh-proxy:1"]
 
 
