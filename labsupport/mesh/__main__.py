@@ -64,7 +64,7 @@ class ControlPlane:
             self.loop.call_soon_threadsafe(self.control.trust, authority.roots_pem)
             self.registration.changed()
             for namespace in sorted(self.members):
-                self.ensure_trust(namespace)
+                self.try_trust(namespace)
 
     def told_namespace(self, found: Object, gone: bool) -> None:
         """A namespace may have come into the mesh, or left it."""
@@ -74,22 +74,22 @@ class ControlPlane:
             self.trusting.pop(name, None)
         elif labels.get(names.INJECT) == "true" and "deletionTimestamp" not in found["metadata"]:
             self.members.add(name)
-            try:
-                self.ensure_trust(name)
-            except kube.Refused as error:
-                log.warning("namespace %s has no roots yet: %s", name, error.what)
+            self.try_trust(name)
         else:
             self.members.discard(name)
 
     def told_trust(self, found: Object, gone: bool) -> None:
         """Somebody may have removed the roots from a namespace; Pods could not start there any more."""
         namespace = found["metadata"]["namespace"]
-        if not gone or self.trusting.pop(namespace, None) is None or namespace not in self.members:
-            return
+        if gone and self.trusting.pop(namespace, "") and namespace in self.members:
+            self.try_trust(namespace)
+
+    def try_trust(self, namespace: str) -> None:
+        """As `ensure_trust`, where one namespace must not keep the others from theirs: it may be on its way out."""
         try:
             self.ensure_trust(namespace)
-        except kube.Refused as error:  # the namespace is going
-            log.warning("namespace %s has no roots any more: %s", namespace, error.what)
+        except kube.Refused as error:
+            log.warning("namespace %s does not have the roots: %s", namespace, error.what)
 
     def ensure_trust(self, namespace: str) -> None:
         """Put the roots into a namespace, if they are not there."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WATCH_SECONDS = 300  # after which a watch is begun anew, from where it was
 RETRY, RETRY_ABSENT = 0.3, 2.0  # seconds before the server is asked again; for a kind that it does not serve
-GONE = 410
+GONE, NOT_FOUND = 410, 404
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Watch:
         self._api, self._told, self._report = api, told, report
         self._held: dict[Name, Object] = {}
         self._absent = False
+        self._said = ""  # the last trouble
 
     def run(self, stop: threading.Event) -> None:
         """List and watch until `stop`."""
@@ -57,23 +58,26 @@ class Watch:
         while not stop.is_set():
             try:
                 version = self._watch(version, stop) if version else self._list()
-                self._absent = False
+                self._absent, self._said = False, ""
             except LabsError as error:
                 version = ""
-                self._missing(error)
+                self._failed(error)
                 stop.wait(RETRY_ABSENT if self._absent else RETRY)
 
-    def _missing(self, error: LabsError) -> None:
-        """Say once what is wrong. A kind that is not served has no objects: it may be installed later."""
-        absent = not isinstance(error, kube.Unreachable)
-        if absent and not self._absent:
-            self._report(f"{self.what.kind}: {error.what}")
+    def _failed(self, error: LabsError) -> None:
+        """Say what is wrong, once. What is held stays: a server in trouble must not empty the mesh.
+
+        But for a kind that is not served: it has no objects, and may be installed later.
+        """
+        self._absent = _not_served(error)
+        if self._absent:
             for name in [*self._held]:
-                self._told(self._held.pop(name), True)
+                self._told(self._held[name], True)
+                del self._held[name]
             self.synced.set()
-        elif not absent:
+        if error.what != self._said:
+            self._said = error.what
             self._report(f"{self.what.kind}: {error.what}")
-        self._absent = absent
 
     def _path(self) -> str:
         return resource(self._api, self.what.api_version, self.what.kind).path(self.what.namespace)
@@ -86,7 +90,8 @@ class Watch:
         listed = {name_of(each): each for each in answer["items"]}
         for name in [*self._held]:
             if name not in listed:  # it went while nobody watched
-                self._told(self._held.pop(name), True)
+                self._told(self._held[name], True)
+                del self._held[name]
         for name, each in listed.items():
             before = self._held.get(name)
             if before is None or before["metadata"]["resourceVersion"] != each["metadata"]["resourceVersion"]:
@@ -100,8 +105,8 @@ class Watch:
             "kind": self.what.kind,
             **found,
         }  # lists leave these out
-        self._held[name] = found
         self._told(found, False)
+        self._held[name] = found  # after it: what could not be told is told again by the next list
 
     def _watch(self, version: str, stop: threading.Event) -> str:
         """One watch; returns the version to go on from, or "" where a new list is due."""
@@ -115,8 +120,15 @@ class Watch:
                 return "" if now.get("code") == GONE else version
             version = now["metadata"]["resourceVersion"]
             if event["type"] == "DELETED":
-                self._held.pop(name_of(now), None)
                 self._told({"apiVersion": self.what.api_version, "kind": self.what.kind, **now}, True)
+                self._held.pop(name_of(now), None)
             elif event["type"] != "BOOKMARK":
                 self._tell(name_of(now), now)
         return version
+
+
+def _not_served(error: LabsError) -> bool:
+    """Whether an error says that the server has no such kind."""
+    if isinstance(error, kube.Refused):
+        return error.status == NOT_FOUND
+    return not isinstance(error, kube.Unreachable)
