@@ -42,9 +42,8 @@ class Control:
         self._parts: set[Part] = set()
         self._statuses: set[Reference] = set()
         self._flushing = False
-        self.troubles: dict[
-            Reference, str
-        ] = {}  # as `refusals` was last; replaced as a whole, for other threads
+        # As `refusals` was last; replaced as a whole, for other threads.
+        self.troubles: dict[Reference, str] = {}
 
     def told(self, found: Object, gone: bool) -> None:
         """A watch tells of an object; from any thread."""

@@ -1,6 +1,6 @@
 """What the control plane says of itself, on its Pod's loopback alone: `labs mesh` asks there with kubectl exec's means.
 
-GET /mesh, /proxies, /config/NAMESPACE/POD: JSON, described at the functions below.
+GET /mesh, /proxies: JSON, described at the functions below.
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from labsupport.mesh import names
-from labsupport.mesh.api import Name
 from labsupport.mesh.control import Control
 from labsupport.mesh.serve.hub import Proxy
-from labsupport.mesh.serve.messages import decode
 from labsupport.mesh.translate import envoy
 
 KINDS = {
@@ -78,22 +76,6 @@ def _proxy(proxy: Proxy) -> dict[str, Any]:
     }
 
 
-def config(control: Control, name: Name) -> dict[str, list[Any]] | None:
-    """What a connected proxy is served, by kind, in Envoy's JSON; None if it is not here."""
-    found = next((each for each in control.hub.proxies if each.name == name), None)
-    if found is None:
-        return None
-    session, made = found.session, {}
-    for type_url, kind in KINDS.items():
-        entries = (
-            control.store.find(type_url, session.scopes, each)
-            for each in sorted(control.store.names(type_url, session.scopes))
-        )
-        served = (entry.served for _, entry in filter(None, entries))
-        made[kind] = [decode(each.body) for each in served if each]
-    return made
-
-
 def server(control: Control, loop: asyncio.AbstractEventLoop, port: int = names.LOOK) -> ThreadingHTTPServer:
     """A server on loopback; `serve_forever` belongs in a thread of its own."""
 
@@ -113,8 +95,6 @@ def server(control: Control, loop: asyncio.AbstractEventLoop, port: int = names.
                     found = ask(lambda: mesh(control))
                 case ["proxies"]:
                     found = ask(lambda: proxies(control))
-                case ["config", namespace, pod]:
-                    found = ask(lambda: config(control, Name(namespace, pod)))
                 case _:
                     found = None
             content = json.dumps(found).encode()

@@ -25,9 +25,8 @@ HTTPS = 15017  # certificates for proxies, injection for the API server
 LOOK = 15014  # loopback: its state, for `labs mesh`
 
 # Socket marks (SO_MARK), by which the capture rules know the proxy's own connections.
-MARK_OUT = (
-    0x539  # from the outbound side to others; also the proxy's and its helper's own to the control plane
-)
+# From the outbound side to others; also the proxy's and its helper's own to the control plane.
+MARK_OUT = 0x539
 MARK_IN = 0x53A  # from the inbound side to the application
 
 # Application protocols of TLS between sidecars (ALPN, RFC 7301). The first says "from the mesh" and is never chosen.

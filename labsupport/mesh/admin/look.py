@@ -171,8 +171,3 @@ def _route_states(found: Object) -> list[RouteState]:
             )
         )
     return states
-
-
-def policies(api: ApiClient, namespace: str) -> list[Object]:
-    """The PeerAuthentications of a namespace."""
-    return kube.list_objects(api, f"{names.GROUP}/v1alpha1", "PeerAuthentication", namespace)

@@ -1,7 +1,7 @@
 """A new root for the mesh without a broken connection: the steps of identity/store.py, each once all proxies are ready.
 
-Proxies are asked themselves (/certs of Envoy's admin interface): which roots they check by, and since when they have
-their certificate. May be interrupted and run again: the Secret says where it is.
+Proxies are asked themselves (/certs of Envoy's admin interface): which roots they check by, in which order. May be
+interrupted and run again: the Secret says where it is.
 """
 
 from __future__ import annotations
@@ -60,11 +60,8 @@ def rotate(api: ApiClient, say: Say = lambda text: None, timeout: float = TIMEOU
         _await(api, lambda certs: trusts(certs, coming), "trust the new root", say, timeout)
         say("the new root signs")
         authority, secret = _save(api, secret, store.switch(authority))
-    since = authority.signer.certificate.not_valid_before_utc
     serial = f"{authority.signer.certificate.serial_number:x}"
-    count = _await(
-        api, lambda certs: signed_by(certs, serial, since), "have a certificate of it", say, timeout
-    )
+    count = _await(api, lambda certs: signed_by(certs, serial), "have a certificate of it", say, timeout)
     say("the old root is trusted no more")
     authority, _ = _save(api, secret, store.finish(authority))
     return Rotated(authority.signer.name, authority.signer.fingerprint, count)
@@ -97,18 +94,16 @@ def trusts(certs: Certs, serials: Iterable[str]) -> bool:
     )
 
 
-def issued(certs: Certs) -> list[datetime]:
-    """Since when a proxy's own certificates are valid."""
-    chains = (each.get("cert_chain") or () for each in certs.get("certificates") or ())
-    return [datetime.fromisoformat(own["valid_from"]) for chain in chains for own in chain[:1]]
+def signed_by(certs: Certs, serial: str) -> bool:
+    """Whether a proxy's own certificate is of the root that signs now.
 
-
-def signed_by(certs: Certs, serial: str, since: datetime) -> bool:
-    """Whether a proxy's own certificates are of a root: they are newer than it, and it comes first among its roots."""
-    own = issued(certs)
-    groups = [each["ca_cert"] for each in certs.get("certificates") or () if each.get("ca_cert")]
+    Envoy does not tell the issuer. But the roots by which a proxy checks the control plane come in the answer that its
+    certificate came in, the one that signs first: where it is first everywhere, the certificate is of it.
+    """
+    found = certs.get("certificates") or ()
+    groups = [each["ca_cert"] for each in found if each.get("ca_cert")]
     first = all(_plain(group[0]["serial_number"]) == _plain(serial) for group in groups)
-    return bool(own) and first and all(each >= since for each in own)
+    return bool(groups) and first and any(each.get("cert_chain") for each in found)
 
 
 def _plain(serial: str) -> str:

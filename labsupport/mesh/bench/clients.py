@@ -12,7 +12,6 @@ from typing import Any
 
 import grpc
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
-from google.protobuf import any_pb2
 
 from labsupport.mesh.translate import envoy
 
@@ -66,5 +65,4 @@ async def run(port: int, count: int) -> None:
 
 
 if __name__ == "__main__":
-    any_pb2.Any()  # the generated code is imported before the clock of anybody runs
     asyncio.run(run(int(sys.argv[1]), int(sys.argv[2])))

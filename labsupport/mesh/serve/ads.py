@@ -84,10 +84,8 @@ def server(
 
     Without credentials it speaks plain text: for tests.
     """
-    received = (
-        "grpc.max_receive_message_length",
-        64 * 2**20,
-    )  # a proxy that comes again lists all that it has
+    # A proxy that comes again lists all that it has.
+    received = ("grpc.max_receive_message_length", 64 * 2**20)
     made = grpc.aio.server(options=[*SERVER_OPTIONS, received, ("grpc.keepalive_time_ms", 30_000)])
     ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(DiscoveryService(hub, caller), made)
     port = made.add_secure_port(address, credentials) if credentials else made.add_insecure_port(address)

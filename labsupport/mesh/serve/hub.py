@@ -51,7 +51,7 @@ class Hub:
         self.proxies.add(proxy)
         for scope in proxy.session.scopes:
             self._by_scope[scope].add(proxy)
-        if sum(each.name == name for each in self._by_scope[of_workload(name)]) == 1:
+        if len(self._by_scope[of_workload(name)]) == 1:
             self._met(name)
         return proxy
 

@@ -55,9 +55,3 @@ def encode(type_url: str, body: Json) -> Encoded:
     # Of the JSON: protobuf writes the entries of a map in any order, which differs from one process to the next.
     content = json.dumps(body, sort_keys=True).encode()
     return Encoded(message, hashlib.sha256(content).hexdigest()[:16])
-
-
-def decode(body: any_pb2.Any) -> Json:
-    """JSON again, with the field names of Envoy's documents."""
-    found: Json = json_format.MessageToDict(body, preserving_proto_field_name=True)
-    return found

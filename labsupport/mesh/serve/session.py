@@ -95,7 +95,7 @@ class Session:
             subscription.took = set(subscription.has)
             subscription.open |= set(subscription.has)
             subscription.wildcard = not request.resource_names_subscribe
-        elif not request.response_nonce or request.resource_names_subscribe:
+        else:
             for name in request.resource_names_subscribe:
                 subscription.has.pop(name, None)  # who asks again wants an answer, whatever he has
         for name in request.resource_names_subscribe:

@@ -13,9 +13,8 @@ from functools import cache
 from typing import Any
 
 from envoy.service.discovery.v3 import discovery_pb2
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, json_format
 
-from labsupport.mesh.serve.messages import decode
 from labsupport.mesh.serve.session import WILDCARD, Session
 from labsupport.mesh.translate import envoy
 
@@ -31,7 +30,7 @@ NAMES = {
 def text(body: bytes, type_url: str) -> str:
     """A resource in JSON."""
     message = any_pb2.Any(type_url=type_url, value=body)
-    return json.dumps(decode(message), sort_keys=True)
+    return json.dumps(json_format.MessageToDict(message, preserving_proto_field_name=True), sort_keys=True)
 
 
 @cache
