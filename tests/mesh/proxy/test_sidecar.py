@@ -21,8 +21,7 @@ import grpc
 import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 
-from labsupport import kube, paths
-from labsupport.cluster import versions
+from labsupport import kube
 from labsupport.mesh.https import Server
 from labsupport.mesh.identity import ca, endpoint
 from labsupport.mesh.identity.csr import Keys
@@ -42,14 +41,8 @@ PROGRAM = (
 
 
 @pytest.fixture(scope="session")
-def envoy() -> str:
-    from labsupport.cluster.binaries import store
-
-    program = versions.program("envoy")
-    found, why = store.find(paths.cache(), program.name, program.version)
-    if found is None:
-        pytest.skip(f"Envoy is not in the cache: {why}")
-    return str(found.path)
+def envoy(envoy_program: Path) -> str:
+    return str(envoy_program)
 
 
 def free_ports(count: int) -> list[int]:
