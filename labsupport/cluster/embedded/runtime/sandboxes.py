@@ -160,11 +160,12 @@ def status(runtime: Runtime, request: cri.PodSandboxStatusRequest) -> cri.PodSan
     sandbox = runtime.sandboxes.get(request.pod_sandbox_id)
     if sandbox is None:
         raise not_found(f"sandbox {request.pod_sandbox_id}")
+    # Without a timestamp: with one (and EventedPLEG on) the kubelet 1.37.2 takes the containers from this answer, but
+    # does not count them as active, and begins init containers that have ended again and again.
     return cri.PodSandboxStatusResponse(
         status=sandbox_status(sandbox),
         info={"address": sandbox.address} if request.verbose else {},
         containers_statuses=[status_of(container) for container in runtime.containers_of(sandbox.id)],
-        timestamp=time.time_ns(),
     )
 
 
