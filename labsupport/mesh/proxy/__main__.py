@@ -65,7 +65,7 @@ class Sidecar:
         status = envoy.wait()
         if self._stop.is_set() and status in (0, -signal.SIGTERM, -signal.SIGKILL):
             return int(self._failed)
-        report(f"Envoy ended with {status}")
+        report(f"Envoy ended with {status}{inotify_shortage()}")
         return status if status >= 0 else 128 - status
 
     def _guarded(self, work: Callable[[], None]) -> None:
@@ -86,6 +86,26 @@ class Sidecar:
             envoy.wait(END)
         except subprocess.TimeoutExpired:
             envoy.kill()
+
+
+def inotify_shortage() -> str:
+    """Why Envoy aborts on this node, for the log, if it is for want of inotify instances; "" if some are left.
+
+    Each Envoy takes two of those that Linux gives a user, by default 128.
+    """
+    import ctypes  # only when something is wrong, for each start pays for what is imported
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    opened = [libc.inotify_init1(os.O_CLOEXEC) for _ in range(2)]
+    for descriptor in opened:
+        if descriptor >= 0:
+            os.close(descriptor)
+    if min(opened) >= 0:
+        return ""
+    return (
+        f": no inotify instance is left to it ({os.strerror(ctypes.get_errno())}). Run fewer Pods with a proxy, or, on "
+        "the node's machine, sudo sysctl fs.inotify.max_user_instances=1024"
+    )
 
 
 def drain(admin_port: int, ends: float) -> None:

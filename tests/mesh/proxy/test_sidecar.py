@@ -275,6 +275,19 @@ def test_envoys_death_is_the_helpers(sidecar: Callable[[], Sidecar]) -> None:
     assert "Envoy ended with 0" in log
 
 
+def test_a_lack_of_inotify_instances_is_told() -> None:
+    script = (
+        "import resource, os\n"
+        "from labsupport.mesh.proxy.__main__ import inotify_shortage\n"
+        "import ctypes\n"  # while a file can still be opened
+        "assert inotify_shortage() == ''\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))\n"  # EMFILE, as when the user's instances are used up
+        "print(inotify_shortage())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "max_user_instances" in done.stdout
+
+
 def test_without_a_certificate_there_is_no_envoy(tmp_path: Path, control: Control, envoy: str) -> None:
     settings = settings_for(tmp_path, control, envoy)
     (tmp_path / "token").write_text("stolen")
