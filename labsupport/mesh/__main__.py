@@ -14,7 +14,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
-from labsupport.mesh import changes, https, look, names, watch
+from labsupport.kube.follow import Followed, Follower
+from labsupport.mesh import changes, https, look, names
 from labsupport.mesh.api import Name, Object
 from labsupport.mesh.control import Control, StatusWriter
 from labsupport.mesh.identity import endpoint, serving, store, trust
@@ -47,7 +48,7 @@ class ControlPlane:
         self.statuses = StatusWriter(api, lambda: self.control)
         self.control = Control(loop, self.statuses.say)
         self.control.trust(self.authority.roots_pem)
-        self.registration = Registration(api, lambda: self.authority.roots_pem, log.info)
+        self.registration = Registration(api, lambda: self.authority.roots_pem, report=log.info)
         self.trusting: dict[str, str] = {}  # namespace -> the roots that it was given
         self.members: set[str] = set()  # namespaces whose Pods are injected
         self.ready = threading.Event()
@@ -133,13 +134,13 @@ class ControlPlane:
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, ended.set)
         watches = [
-            watch.Watch(self.api, watch.Watched(*kind), self.control.told, log.info) for kind in changes.KINDS
+            Follower(self.api, Followed(*kind), self.control.told, report=log.info) for kind in changes.KINDS
         ]
-        watches.append(watch.Watch(self.api, watch.Watched("v1", "Namespace"), self.told_namespace, log.info))
-        roots = watch.Watched("v1", "ConfigMap", name=names.TRUST_CONFIGMAP)
-        watches.append(watch.Watch(self.api, roots, self.told_trust, log.info))
-        secret = watch.Watched("v1", "Secret", names.SYSTEM, store.SECRET)
-        watches.append(watch.Watch(self.api, secret, self.told_secret, log.info))
+        watches.append(Follower(self.api, Followed("v1", "Namespace"), self.told_namespace, report=log.info))
+        roots = Followed("v1", "ConfigMap", name=names.TRUST_CONFIGMAP)
+        watches.append(Follower(self.api, roots, self.told_trust, report=log.info))
+        secret = Followed("v1", "Secret", names.SYSTEM, store.SECRET)
+        watches.append(Follower(self.api, secret, self.told_secret, report=log.info))
         for each in watches:
             self._thread(each.run, self.stop, name=each.what.kind)
         self._thread(self.statuses.run, self.stop, name="status")

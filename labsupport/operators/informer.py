@@ -1,9 +1,6 @@
-"""A copy of all objects of a kind, kept up to date by one list and a watch that goes on from it.
+"""A copy of all objects of a kind in a namespace, kept up to date; what changed is told with what was before.
 
-The rules are those of the API ("Efficient detection of changes",
-https://kubernetes.io/docs/reference/using-api/api-concepts/): a watch that ends is taken up from the last
-resourceVersion seen, bookmarks included; a version that the server no longer knows (410 Gone) means a new list, and
-what is not in that list is gone.
+How the objects come is in kube/follow.py: one list, and a watch that goes on from it.
 """
 
 from __future__ import annotations
@@ -11,20 +8,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from labsupport import kube
-from labsupport.errors import LabsError
-from labsupport.kube.client import stream
-from labsupport.kube.objects import resource
+from labsupport.kube.follow import Followed, Follower, Object
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-RETRY = 0.3  # seconds before an API server that does not answer is asked again
-GONE = 410
-
-Object = dict[str, Any]
+__all__ = ["Change", "Informer", "Kind", "Object"]
 
 
 @dataclass(frozen=True)
@@ -65,57 +56,25 @@ class Informer:
     ) -> None:
         self.kind = kind
         self.objects: dict[str, Object] = {}
-        self.synced = threading.Event()
-        self._api, self._namespace, self._told = api, namespace, told
-        self._seconds, self._report = watch_seconds, report
+        self._told = told
+        followed = Followed(kind.api_version, kind.kind, namespace)
+        self._follower = Follower(api, followed, self._changed, report=report, watch_seconds=watch_seconds)
+
+    @property
+    def synced(self) -> threading.Event:
+        """Set once the first list is in."""
+        return self._follower.synced
 
     def run(self, stop: threading.Event) -> None:
         """List and watch until `stop`."""
-        path = resource(self._api, self.kind.api_version, self.kind.kind).path(self._namespace)
-        version = ""
-        while not stop.is_set():
-            try:
-                version = self._watch(path, version, stop) if version else self._list(path)
-            except LabsError as error:
-                self._report(f"{self.kind.kind}: {error.what}")
-                stop.wait(RETRY)
+        self._follower.run(stop)
 
-    def _list(self, path: str) -> str:
-        answer = kube.request(self._api, "GET", path)
-        identity = {"apiVersion": self.kind.api_version, "kind": self.kind.kind}
-        listed = {each["metadata"]["name"]: identity | each for each in answer["items"]}
-        for name in [*self.objects]:
-            if name not in listed:  # it went while nobody watched
-                self._told(Change("DELETED", self.kind.kind, None, self.objects.pop(name)))
-        for name, each in listed.items():
-            before = self.objects.get(name)
-            self.objects[name] = each
-            if before is None:
-                self._told(Change("ADDED", self.kind.kind, None, each))
-            elif before["metadata"]["resourceVersion"] != each["metadata"]["resourceVersion"]:
-                self._told(Change("MODIFIED", self.kind.kind, before, each))
-        self.synced.set()
-        return str(answer["metadata"]["resourceVersion"])
-
-    def _watch(self, path: str, version: str, stop: threading.Event) -> str:
-        """One watch; returns the version to go on from, or "" where a new list is due."""
-        query = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true"}
-        query["timeoutSeconds"] = str(self._seconds)
-        for event in stream(self._api, path, query=query, timeout=self._seconds + 5):
-            if stop.is_set():
-                break
-            now = event["object"]
-            if event["type"] == "ERROR":
-                self._report(f"{self.kind.kind}: {now.get('message', 'the watch ended with an error')}")
-                return "" if now.get("code") == GONE else version
-            version = now["metadata"]["resourceVersion"]
-            if event["type"] == "BOOKMARK":
-                continue
-            name = now["metadata"]["name"]
-            before = self.objects.get(name)
-            if event["type"] == "DELETED":
-                self.objects.pop(name, None)
-            else:
-                self.objects[name] = now
-            self._told(Change(event["type"], self.kind.kind, before, now))
-        return version
+    def _changed(self, found: Object, gone: bool) -> None:
+        name = found["metadata"]["name"]
+        before = self.objects.get(name)
+        if gone:
+            self.objects.pop(name, None)
+        else:
+            self.objects[name] = found
+        kind = "DELETED" if gone else "MODIFIED" if before else "ADDED"
+        self._told(Change(kind, self.kind.kind, before, found))

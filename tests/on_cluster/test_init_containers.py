@@ -44,7 +44,9 @@ def test_one_that_fails_is_begun_again_until_it_succeeds(kubectl: Kubectl, names
     script = "test -e /lines/seen || { touch /lines/seen; exit 3; }"
     lines = {"name": "lines", "mountPath": "/lines"}
     fails = {"name": "fails-once", "image": SHELL, "command": ["sh", "-c", script], "volumeMounts": [lines]}
-    start(kubectl, namespace, pod("again", initContainers=[fails], volumes=[{"name": "lines", "emptyDir": {}}]))
+    start(
+        kubectl, namespace, pod("again", initContainers=[fails], volumes=[{"name": "lines", "emptyDir": {}}])
+    )
     found = json.loads(kubectl("-n", namespace, "get", "pod", "again", "-o", "json").stdout)
     (status,) = found["status"]["initContainerStatuses"]
     assert (status["restartCount"], status["state"]["terminated"]["exitCode"]) == (1, 0)

@@ -1,4 +1,4 @@
-"""Lists and watches: every object of a kind, in all namespaces or one, as changes that go on from one another.
+"""Follow a kind: every object of it, in all namespaces or one, by one list and watches that go on from it.
 
 The rules are those of the API ("Efficient detection of changes",
 https://kubernetes.io/docs/reference/using-api/api-concepts/): a watch is taken up from the last resourceVersion seen,
@@ -10,13 +10,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from labsupport import kube
 from labsupport.errors import LabsError
-from labsupport.kube.client import stream
+from labsupport.kube.client import Refused, Unreachable, request, stream
 from labsupport.kube.objects import resource
-from labsupport.mesh.api import Name, Object, name_of
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -26,9 +24,12 @@ RETRY, RETRY_ABSENT = 0.3, 2.0  # seconds before the server is asked again; for 
 GONE, NOT_FOUND = 410, 404
 
 
+Object = dict[str, Any]  # as the API server sends it
+
+
 @dataclass(frozen=True)
-class Watched:
-    """What is followed: a kind, and where; `name` for one object alone."""
+class Followed:
+    """What is followed: a kind, and where ("" is everywhere); `name` for one object alone."""
 
     api_version: str
     kind: str
@@ -39,16 +40,24 @@ class Watched:
 Told = Callable[[Object, bool], None]  # an object, and whether it is gone
 
 
-class Watch:
+class Follower:
     """One kind, followed in a thread of its own. `told` is called for each change, in that thread."""
 
     def __init__(
-        self, api: ApiClient, what: Watched, told: Told, report: Callable[[str], None] = print
+        self,
+        api: ApiClient,
+        what: Followed,
+        told: Told,
+        *,
+        report: Callable[[str], None] = lambda text: None,
+        watch_seconds: int = WATCH_SECONDS,
     ) -> None:
+        """`report` hears of trouble, once for each; a watch is begun anew after `watch_seconds`."""
         self.what = what
         self.synced = threading.Event()  # the first list is in, or there is no such kind yet
         self._api, self._told, self._report = api, told, report
-        self._held: dict[Name, Object] = {}
+        self._seconds = watch_seconds
+        self._held: dict[tuple[str, str], Object] = {}
         self._absent = False
         self._said = ""  # the last trouble
 
@@ -65,7 +74,7 @@ class Watch:
                 stop.wait(RETRY_ABSENT if self._absent else RETRY)
 
     def _failed(self, error: LabsError) -> None:
-        """Say what is wrong, once. What is held stays: a server in trouble must not empty the mesh.
+        """Say what is wrong, once. What is held stays: a server in trouble must not seem empty.
 
         But for a kind that is not served: it has no objects, and may be installed later.
         """
@@ -86,8 +95,8 @@ class Watch:
         return {"fieldSelector": f"metadata.name={self.what.name}"} if self.what.name else {}
 
     def _list(self) -> str:
-        answer = kube.request(self._api, "GET", self._path(), query=self._query())
-        listed = {name_of(each): each for each in answer["items"]}
+        answer = request(self._api, "GET", self._path(), query=self._query())
+        listed = {_name(each): each for each in answer["items"]}
         for name in [*self._held]:
             if name not in listed:  # it went while nobody watched
                 self._told(self._held[name], True)
@@ -99,7 +108,7 @@ class Watch:
         self.synced.set()
         return str(answer["metadata"]["resourceVersion"])
 
-    def _tell(self, name: Name, found: Object) -> None:
+    def _tell(self, name: tuple[str, str], found: Object) -> None:
         found = {
             "apiVersion": self.what.api_version,
             "kind": self.what.kind,
@@ -111,8 +120,8 @@ class Watch:
     def _watch(self, version: str, stop: threading.Event) -> str:
         """One watch; returns the version to go on from, or "" where a new list is due."""
         query = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true", **self._query()}
-        query["timeoutSeconds"] = str(WATCH_SECONDS)
-        for event in stream(self._api, self._path(), query=query, timeout=WATCH_SECONDS + 5):
+        query["timeoutSeconds"] = str(self._seconds)
+        for event in stream(self._api, self._path(), query=query, timeout=self._seconds + 5):
             if stop.is_set():
                 break
             now = event["object"]
@@ -121,14 +130,18 @@ class Watch:
             version = now["metadata"]["resourceVersion"]
             if event["type"] == "DELETED":
                 self._told({"apiVersion": self.what.api_version, "kind": self.what.kind, **now}, True)
-                self._held.pop(name_of(now), None)
+                self._held.pop(_name(now), None)
             elif event["type"] != "BOOKMARK":
-                self._tell(name_of(now), now)
+                self._tell(_name(now), now)
         return version
+
+
+def _name(found: Object) -> tuple[str, str]:
+    return found["metadata"].get("namespace", ""), found["metadata"]["name"]
 
 
 def _not_served(error: LabsError) -> bool:
     """Whether an error says that the server has no such kind."""
-    if isinstance(error, kube.Refused):
+    if isinstance(error, Refused):
         return error.status == NOT_FOUND
-    return not isinstance(error, kube.Unreachable)
+    return not isinstance(error, Unreachable)

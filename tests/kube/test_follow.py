@@ -1,4 +1,4 @@
-"""What a watch tells when the API server is in trouble."""
+"""What following a kind tells when the API server is in trouble."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from labsupport import kube
 from labsupport.errors import LabsError
-from labsupport.mesh import watch
-from labsupport.mesh.watch import Watch, Watched
+from labsupport.kube import follow as module
+from labsupport.kube.follow import Followed, Follower
 
 Answer = Callable[[], dict[str, Any]]
 OBJECT = {"metadata": {"name": "a", "namespace": "shop", "resourceVersion": "1"}}
@@ -31,10 +31,12 @@ def failing(error: LabsError) -> Answer:
 @pytest.fixture
 def follow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[list[tuple[str, bool]], list[str]]]:
     """Runs a watch over lists that are answered so, one after the other; what it told and what it reported."""
-    monkeypatch.setattr(watch, "RETRY", 0)
-    monkeypatch.setattr(watch, "RETRY_ABSENT", 0)
-    monkeypatch.setattr(Watch, "_path", lambda self: "/things")
-    monkeypatch.setattr(Watch, "_watch", lambda self, version, stop: "")  # it ends at once, a new list is due
+    monkeypatch.setattr(module, "RETRY", 0)
+    monkeypatch.setattr(module, "RETRY_ABSENT", 0)
+    monkeypatch.setattr(Follower, "_path", lambda self: "/things")
+    monkeypatch.setattr(
+        Follower, "_watch", lambda self, version, stop: ""
+    )  # it ends at once, a new list is due
 
     def run(
         *answers: Answer, told: Callable[[], None] = lambda: None
@@ -53,8 +55,8 @@ def follow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[list[tuple[st
             told()
             heard.append((found["metadata"]["name"], gone))
 
-        monkeypatch.setattr(kube, "request", request)
-        Watch(None, Watched("v1", "Thing"), hear, reported.append).run(stop)  # type: ignore[arg-type]
+        monkeypatch.setattr(module, "request", request)
+        Follower(None, Followed("v1", "Thing"), hear, report=reported.append).run(stop)  # type: ignore[arg-type]
         return heard, reported
 
     return run
