@@ -27,6 +27,8 @@ from labsupport.mesh.inject.asked import Settings
 from labsupport.mesh.inject.registration import Registration
 from labsupport.mesh.inject.revision import revision
 from labsupport.mesh.serve import ads
+from labsupport.mesh.telemetry import collect, pages
+from labsupport.mesh.telemetry.places import Reporter
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -147,6 +149,9 @@ class ControlPlane:
         self._thread(self.registration.run, self.stop, name="registration")
         looking = look.server(self.control, self.loop)
         self._thread(looking.serve_forever, name="look")
+        ask = look.asking(self.loop)
+        measured = pages.metrics_server(lambda: str(ask(lambda: look.metrics(self.control))))
+        self._thread(measured.serve_forever, name="metrics")
         secure = https.Server(names.HTTPS, serving.https_context(self.own), self.handlers())
         self._thread(secure.run, name="https")
         for each in watches:
@@ -154,6 +159,7 @@ class ControlPlane:
         self.control.begin()
         credentials = serving.server_credentials(self.own)
         discovery, _ = ads.server(self.control.hub, caller, f"0.0.0.0:{names.ADS}", credentials)
+        collect.serve(discovery, self.control.telemetry, reporter)
         await discovery.start()
         self.ready.set()
         log.info("ready: %s", look.mesh(self.control))
@@ -165,6 +171,7 @@ class ControlPlane:
         await discovery.stop(GRACE)
         await asyncio.to_thread(secure.stop)
         looking.shutdown()
+        measured.shutdown()
 
     def _thread(self, target: Callable[..., None], *arguments: Any, name: str) -> None:
         threading.Thread(target=target, args=arguments, name=name, daemon=True).start()
@@ -185,11 +192,16 @@ def certified(outcome: Issued | RefusedRequest) -> None:
 
 def caller(context: Any) -> Name:
     """The Pod that the certificate of a gRPC connection was issued for. ValueError if it is no workload's."""
+    return reporter(context).pod
+
+
+def reporter(context: Any) -> Reporter:
+    """The same, with its ServiceAccount."""
     shown = context.auth_context().get("x509_pem_cert") or []
     if not shown:
         raise ValueError("no certificate was shown")
     identity = identity_of(shown[0])
-    return Name(identity.namespace, identity.pod)
+    return Reporter(Name(identity.namespace, identity.pod), identity.service_account)
 
 
 def main() -> int:

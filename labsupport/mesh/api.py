@@ -307,6 +307,12 @@ class Settings:
 
     mode: str = PERMISSIVE  # of namespaces that say nothing
     certificate_seconds: float = 3600.0
+    telemetry: bool = True  # proxies tell the control plane of every request and connection
+
+    @property
+    def reporting(self) -> tuple[object, ...]:
+        """What every proxy's listeners depend on."""
+        return (self.telemetry,)
 
 
 def settings(found: Object) -> Settings:
@@ -314,4 +320,8 @@ def settings(found: Object) -> Settings:
     spec = found.get("spec") or {}
     lifetime = re.findall(r"(\d+)([hms])", spec.get("certificateLifetime", ""))
     seconds = sum(int(number) * {"h": 3600, "m": 60, "s": 1}[unit] for number, unit in lifetime)
-    return Settings(spec.get("defaultMode", Settings.mode), float(seconds or Settings.certificate_seconds))
+    return Settings(
+        spec.get("defaultMode", Settings.mode),
+        float(seconds or Settings.certificate_seconds),
+        spec.get("telemetry", "Enabled") == "Enabled",
+    )

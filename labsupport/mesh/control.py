@@ -18,6 +18,7 @@ from labsupport.mesh.api import Name, Object, Reference
 from labsupport.mesh.model import Model
 from labsupport.mesh.serve.hub import Hub
 from labsupport.mesh.serve.store import Store
+from labsupport.mesh.telemetry.collect import Collector
 from labsupport.mesh.translate import parts
 from labsupport.mesh.translate.parts import Part
 from labsupport.mesh.translate.resource import Key
@@ -36,6 +37,7 @@ class Control:
         self.model = Model()
         self.store = Store()
         self.hub = Hub(self.store, self._met, self._refused)
+        self.telemetry = Collector(lambda: self.model)
         self.raw: dict[Reference, Object] = {}  # objects whose status we write, as they are stored
         self._loop, self._say = loop, say
         self._begun = False

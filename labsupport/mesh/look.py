@@ -1,6 +1,7 @@
 """What the control plane says of itself, on its Pod's loopback alone: `labs mesh` asks there with kubectl exec's means.
 
-GET /mesh, /proxies: JSON, described at the functions below.
+GET /mesh, /proxies, /topology?seconds=60: JSON, described at the functions below; /tap: a JSON object a line
+(telemetry/pages.py, tap.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 from labsupport.mesh import names
 from labsupport.mesh.control import Control
 from labsupport.mesh.serve.hub import Proxy
+from labsupport.mesh.telemetry import expose, pages
+from labsupport.mesh.telemetry.topology import topology
 from labsupport.mesh.translate import envoy
 
 KINDS = {
@@ -38,6 +41,16 @@ def mesh(control: Control) -> dict[str, Any]:
         "refused": refused,
         "failures": {f"{part.kind} {part.of}": why for part, why in control.store.failures.items()},
     }
+
+
+def graph(control: Control, seconds: float) -> dict[str, Any]:
+    """Who calls whom: see telemetry/topology.py."""
+    return topology(control.telemetry.ledger, control.model, control.hub.connected, seconds)
+
+
+def metrics(control: Control) -> str:
+    """The same since the start, for Prometheus."""
+    return expose.text(control.telemetry.ledger, len(control.hub.proxies))
 
 
 def proxies(control: Control) -> list[dict[str, Any]]:
@@ -76,8 +89,8 @@ def _proxy(proxy: Proxy) -> dict[str, Any]:
     }
 
 
-def server(control: Control, loop: asyncio.AbstractEventLoop, port: int = names.LOOK) -> ThreadingHTTPServer:
-    """A server on loopback; `serve_forever` belongs in a thread of its own."""
+def asking(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], Any]], Any]:
+    """What calls a function in the event loop, for another thread, and waits for its result."""
 
     def ask(look: Callable[[], Any]) -> Any:
         async def in_loop() -> Any:
@@ -85,16 +98,32 @@ def server(control: Control, loop: asyncio.AbstractEventLoop, port: int = names.
 
         return asyncio.run_coroutine_threadsafe(in_loop(), loop).result(TIMEOUT)
 
+    return ask
+
+
+def server(control: Control, loop: asyncio.AbstractEventLoop, port: int = names.LOOK) -> ThreadingHTTPServer:
+    """A server on loopback; `serve_forever` belongs in a thread of its own."""
+    ask = asking(loop)
+
     class Handler(BaseHTTPRequestHandler):
         """One connection."""
 
         def do_GET(self) -> None:
             """Answer a GET."""
-            match self.path.strip("/").split("/"):
+            path, _, query = self.path.partition("?")
+            match path.strip("/").split("/"):
                 case ["mesh"]:
                     found = ask(lambda: mesh(control))
                 case ["proxies"]:
                     found = ask(lambda: proxies(control))
+                case ["topology"]:
+                    found = ask(lambda: graph(control, pages.seconds(query)))
+                case ["tap"]:
+                    self.send_response(200)
+                    self.send_header("Content-Type", "application/x-ndjson")
+                    self.end_headers()
+                    pages.stream(control.telemetry.taps, query, self.wfile)
+                    return
                 case _:
                     found = None
             content = json.dumps(found).encode()

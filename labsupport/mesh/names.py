@@ -23,6 +23,8 @@ METRICS = 15090
 ADS = 15010  # xDS over gRPC, mTLS
 HTTPS = 15017  # certificates for proxies, injection for the API server
 LOOK = 15014  # loopback: its state, for `labs mesh`
+# METRICS too, with what proxies report.
+CONTROL_CLUSTER = "xds"  # the control plane in a proxy's configuration
 
 # Socket marks (SO_MARK), by which the capture rules know the proxy's own connections.
 # From the outbound side to others; also the proxy's and its helper's own to the control plane.
@@ -60,6 +62,11 @@ CONTROL_TRUST_FILE = f"{STATE}/control-trust.json"  # an SDS file: the secret CO
 IDENTITY = "identity"  # this workload's key and certificate
 CONTROL_TRUST = "control-trust"  # what the control plane's certificate is checked against
 TRUST = "trust"  # what peers' certificates are checked against; comes over ADS
+
+
+def server_name(namespace: str, service: str, port: int) -> str:
+    """What a client's TLS says that it calls (SNI): the destination tells by it which Service was meant."""
+    return f"{port}.{service}.{namespace}"
 
 
 def spiffe_id(namespace: str, service_account: str) -> str:

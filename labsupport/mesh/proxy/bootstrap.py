@@ -29,6 +29,7 @@ STATS = (
     r".*(no_filter_chain_match|no_route|no_cluster|rbac\..*(allowed|denied)|fault\..*)",
     r".*(update_success|update_rejected|key_rotation_failed)",
     r"control_plane\..*",
+    r"access_logs\..*",
     r"cluster_manager\.(active|warming)_clusters",
     r"listener_manager\.total_.*",
     r"server\.(live|uptime|state|memory_.*|days_until_first_cert_expiring)",
@@ -52,7 +53,7 @@ def bootstrap(settings: Settings) -> Json:
                 "grpc_services": [
                     {
                         "envoy_grpc": {
-                            "cluster_name": "xds",
+                            "cluster_name": names.CONTROL_CLUSTER,
                             # Envoy's own is 0.5 s growing to 30 s: a control plane that is back would wait for proxies.
                             "retry_policy": {
                                 "retry_back_off": {"base_interval": "0.1s", "max_interval": "2s"}
@@ -106,7 +107,7 @@ def _ads() -> Json:
 def _control(settings: Settings) -> Json:
     """The cluster of the control plane: mutual TLS 1.3, and a name that is looked up."""
     cluster: Json = {
-        "name": "xds",
+        "name": names.CONTROL_CLUSTER,
         "cluster_type": {
             "name": "envoy.cluster.dns",
             "typed_config": {
@@ -118,7 +119,7 @@ def _control(settings: Settings) -> Json:
         },
         "connect_timeout": "2s",
         "load_assignment": {
-            "cluster_name": "xds",
+            "cluster_name": names.CONTROL_CLUSTER,
             "endpoints": [
                 {"lb_endpoints": [{"endpoint": {"address": _address(settings.control, settings.ads_port)}}]}
             ],

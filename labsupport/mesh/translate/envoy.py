@@ -58,7 +58,13 @@ def failures() -> list[Json]:
 
 
 def http(
-    name: str, *, routes: Json | None = None, rds: str = "", filters: Iterable[Json] = (), **fields: Any
+    name: str,
+    *,
+    routes: Json | None = None,
+    rds: str = "",
+    filters: Iterable[Json] = (),
+    access_log: Iterable[Json] = (),
+    **fields: Any,
 ) -> Json:
     """The network filter that speaks HTTP: routes inline, or by name over ADS."""
     router = typed(
@@ -71,7 +77,7 @@ def http(
         "envoy.filters.network.http_connection_manager",
         "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix=name,
-        access_log=failures(),
+        access_log=[*failures(), *access_log],
         http_filters=[*filters, router],
         # Without a mesh nobody ends a slow stream, adds a Server header or refuses HTTP/1.0.
         stream_idle_timeout="0s",
@@ -84,14 +90,15 @@ def http(
     )
 
 
-def tcp(name: str, cluster: str) -> Json:
+def tcp(name: str, cluster: str, *, access_log: Iterable[Json] = (), **fields: Any) -> Json:
     """The network filter that passes bytes on to a cluster."""
     return typed(
         "envoy.filters.network.tcp_proxy",
         "extensions.filters.network.tcp_proxy.v3.TcpProxy",
         stat_prefix=name,
         cluster=cluster,
-        access_log=failures(),
+        access_log=[*failures(), *access_log],
+        **fields,
     )
 
 

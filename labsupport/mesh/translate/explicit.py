@@ -9,7 +9,7 @@ from __future__ import annotations
 from labsupport.mesh import names
 from labsupport.mesh.api import Name, Port
 from labsupport.mesh.model import Model
-from labsupport.mesh.translate import envoy, routes
+from labsupport.mesh.translate import envoy, reports, routes
 from labsupport.mesh.translate.envoy import Json
 from labsupport.mesh.translate.resource import Key, Resource, of_explicit
 from labsupport.mesh.translate.services import speaks_http
@@ -35,19 +35,20 @@ def translate(model: Model, namespace: str) -> list[Resource]:
     sources = tuple(sorted(model.routes))
     return [
         Resource(Key(envoy.CLUSTER, scope, FORWARD), cluster),
-        Resource(Key(envoy.LISTENER, scope, EXPLICIT), listener()),
+        Resource(Key(envoy.LISTENER, scope, EXPLICIT), listener(model)),
         Resource(Key(envoy.ROUTES, scope, EXPLICIT), configuration(model, namespace), sources),
     ]
 
 
-def listener() -> Json:
+def listener(model: Model) -> Json:
     """The proxy on loopback."""
     forward = envoy.typed("envoy.filters.http.dynamic_forward_proxy", _FILTER, dns_cache_config=_DNS)
+    told = reports.http(model, reports.OUTBOUND)
     return {
         "name": EXPLICIT,
         "address": envoy.address("127.0.0.1", names.HTTP_PROXY),
         "traffic_direction": "OUTBOUND",
-        "filter_chains": [{"filters": [envoy.http(EXPLICIT, rds=EXPLICIT, filters=[forward])]}],
+        "filter_chains": [{"filters": [envoy.http(EXPLICIT, rds=EXPLICIT, filters=[forward], **told)]}],
     }
 
 

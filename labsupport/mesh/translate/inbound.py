@@ -9,7 +9,7 @@ from __future__ import annotations
 from labsupport.mesh import api, names
 from labsupport.mesh.api import Name, Reference, Workload
 from labsupport.mesh.model import Model
-from labsupport.mesh.translate import envoy, tls
+from labsupport.mesh.translate import envoy, reports, tls
 from labsupport.mesh.translate.envoy import Json
 from labsupport.mesh.translate.outbound import NOWHERE
 from labsupport.mesh.translate.resource import EVERYONE, Key, Resource, of_workload
@@ -43,8 +43,8 @@ def listener(model: Model, workload: Workload) -> Json:
     chains = [_chain("nowhere", [envoy.tcp("nowhere", NOWHERE)], {"destination_port": names.INBOUND})]
     ports.pop(names.INBOUND, None)  # nothing but this proxy listens there
     for number, protocol in sorted(ports.items()):
-        chains += _chains(protocol, model.mode(name.namespace, number), number)
-    chains += _chains(api.AUTO, model.mode(name.namespace), None)
+        chains += _chains(model, protocol, model.mode(name.namespace, number), number)
+    chains += _chains(model, api.AUTO, model.mode(name.namespace), None)
     return {
         "name": INBOUND,
         "address": envoy.address("0.0.0.0", names.INBOUND),  # noqa: S104 (redirected connections come to any address)
@@ -56,21 +56,22 @@ def listener(model: Model, workload: Workload) -> Json:
     }
 
 
-def _chains(protocol: str, mode: str, port: int | None) -> list[Json]:
+def _chains(model: Model, protocol: str, mode: str, port: int | None) -> list[Json]:
     """The filter chains of a port, or of all ports that have none of their own."""
     own: Json = {"destination_port": port} if port is not None else {}
     label = str(port) if port is not None else "any"
     found = []
+    told = reports.tcp(model, reports.INBOUND)
     mesh = {"transport_protocol": "tls", "application_protocols": [names.ALPN_MESH]}
     if protocol in (api.HTTP, api.HTTP2, api.AUTO):
-        chain = _chain(f"{label}-mesh", [_http(protocol, mesh=True)], own | mesh)
+        chain = _chain(f"{label}-mesh", [_http(model, protocol, mesh=True)], own | mesh)
         found.append(chain | {"transport_socket": tls.downstream(["h2", "http/1.1"])})
     if protocol in (api.TCP, api.TLS, api.AUTO):
         # A port that speaks bytes takes what comes as HTTP by its clients' idea as bytes too.
         offered = [names.ALPN_TCP] if protocol == api.AUTO else [names.ALPN_TCP, names.ALPN_MESH]
         chain = _chain(
             f"{label}-mesh-tcp",
-            [envoy.tcp("inbound.mesh", INBOUND)],
+            [envoy.tcp("inbound.mesh", INBOUND, **told)],
             own | mesh | {"application_protocols": offered},
         )
         found.append(chain | {"transport_socket": tls.downstream([names.ALPN_TCP])})
@@ -79,8 +80,8 @@ def _chains(protocol: str, mode: str, port: int | None) -> list[Json]:
         if protocol == api.AUTO:
             plain["application_protocols"] = _HTTP_PROTOCOLS
         if protocol in (api.HTTP, api.HTTP2, api.AUTO):
-            found.append(_chain(f"{label}-plain", [_http(protocol, mesh=False)], own | plain))
-        found.append(_chain(f"{label}-plain-tcp", [envoy.tcp("inbound.plain", INBOUND)], own))
+            found.append(_chain(f"{label}-plain", [_http(model, protocol, mesh=False)], own | plain))
+        found.append(_chain(f"{label}-plain-tcp", [envoy.tcp("inbound.plain", INBOUND, **told)], own))
     return found
 
 
@@ -88,7 +89,7 @@ def _chain(name: str, filters: list[Json], match: Json) -> Json:
     return {"name": name, "filter_chain_match": match, "filters": filters}
 
 
-def _http(protocol: str, *, mesh: bool) -> Json:
+def _http(model: Model, protocol: str, *, mesh: bool) -> Json:
     """HTTP to the application. Who called is in x-forwarded-client-cert, and only what this proxy itself has seen."""
     cluster = INBOUND_HTTP2 if protocol == api.HTTP2 else INBOUND
     route = {"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "0s"}}
@@ -100,7 +101,10 @@ def _http(protocol: str, *, mesh: bool) -> Json:
         }
     hosts = [{"name": "application", "domains": ["*"], "routes": [route]}]
     return envoy.http(
-        f"inbound.{'mesh' if mesh else 'plain'}", routes={"name": INBOUND, "virtual_hosts": hosts}, **caller
+        f"inbound.{'mesh' if mesh else 'plain'}",
+        routes={"name": INBOUND, "virtual_hosts": hosts},
+        **caller,
+        **reports.http(model, reports.INBOUND),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from labsupport.mesh import names
 from labsupport.mesh.model import Model
-from labsupport.mesh.translate import envoy, tls
+from labsupport.mesh.translate import envoy, reports, tls
 from labsupport.mesh.translate.envoy import Json
 from labsupport.mesh.translate.resource import CAPTURED, EVERYONE, Key, Resource
 
@@ -32,15 +32,16 @@ def translate(model: Model) -> list[Resource]:
 
 def listener(model: Model) -> Json:
     """The listener on the port that the capture rules redirect to."""
+    told = reports.tcp(model, reports.OUTBOUND)
+    filters = {name: envoy.tcp(name, name, **told) for name in (PEERS, PASSTHROUGH)}
+    filters[NOWHERE] = envoy.tcp(NOWHERE, NOWHERE)
     return {
         "name": OUTBOUND,
         "address": envoy.address("0.0.0.0", names.OUTBOUND),  # noqa: S104 (redirected connections come to any address)
         "traffic_direction": "OUTBOUND",
         "use_original_dst": True,
         "listener_filters": [envoy.original_dst()],
-        "filter_chains": [
-            {"name": name, "filters": [envoy.tcp(name, name)]} for name in (PEERS, PASSTHROUGH, NOWHERE)
-        ],
+        "filter_chains": [{"name": name, "filters": [each]} for name, each in filters.items()],
         # A matcher beside the chains, not matches in them: a Pod that comes or goes changes no chain, and a chain that
         # is not changed keeps its connections.
         "filter_chain_matcher": _by_port(

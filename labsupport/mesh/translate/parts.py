@@ -89,6 +89,8 @@ def affected(before: Model, after: Model, changed: Reference, connected: Set[Nam
             found = {Part(WORKLOAD, each) for each in connected if each.namespace == name.namespace}
         case "MeshConfig":
             found = {Part(WORKLOAD, each) for each in connected}
+            if before.settings.reporting != after.settings.reporting:
+                found = everything(after, connected)
         case "Secret":
             found = {Part(TRUST)}
     if any(part.kind == ROUTES for part in found) or changed.kind == "Pod":

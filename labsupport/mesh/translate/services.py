@@ -9,7 +9,7 @@ from __future__ import annotations
 from labsupport.mesh import api, names
 from labsupport.mesh.api import Name, Port, Reference, Service
 from labsupport.mesh.model import Model
-from labsupport.mesh.translate import envoy, tls
+from labsupport.mesh.translate import envoy, reports, tls
 from labsupport.mesh.translate.envoy import Json
 from labsupport.mesh.translate.resource import CAPTURED, EVERYONE, Key, Resource
 
@@ -31,7 +31,7 @@ def translate(model: Model, name: Name) -> list[Resource]:
     source = (Reference("Service", *name),)
     found = []
     for port in service.ports:
-        for listener in listeners(service, port):
+        for listener in listeners(model, service, port):
             found.append(Resource(Key(envoy.LISTENER, CAPTURED, listener["name"]), listener, source))
         for cluster in clusters(model, service, port):
             found.append(Resource(Key(envoy.CLUSTER, EVERYONE, cluster["name"]), cluster, source))
@@ -62,16 +62,17 @@ def clusters(model: Model, service: Service, port: Port) -> list[Json]:
     meshed = [workload for _, number, workload in behind if workload and workload.answers_mtls(number)]
     identities = {workload.identity for workload in meshed}
     pure = len(meshed) == len(behind)
+    sni = names.server_name(*service.name, port.number)
     found = []
     if speaks_http(port):
         # Between sidecars HTTP/2, whatever the application speaks. With some Pods outside the mesh one cluster cannot
         # have both, so that it speaks the application's own protocol to all until they are in.
         second = pure or port.protocol == api.HTTP2
         options = envoy.HTTP2 if second else envoy.HTTP1
-        inside = tls.upstream(identities, [names.ALPN_MESH, "h2" if second else "http/1.1"])
+        inside = tls.upstream(identities, [names.ALPN_MESH, "h2" if second else "http/1.1"], sni)
         found.append(_cluster(service.name, port, inside, pure=pure, tcp=False, options=options))
     if speaks_bytes(port):
-        inside = tls.upstream(identities, [names.ALPN_TCP, names.ALPN_MESH])
+        inside = tls.upstream(identities, [names.ALPN_TCP, names.ALPN_MESH], sni)
         found.append(_cluster(service.name, port, inside, pure=pure, tcp=True))
     return found
 
@@ -121,11 +122,12 @@ def endpoints(model: Model, service: Service, port: Port) -> Json:
     }
 
 
-def listeners(service: Service, port: Port) -> list[Json]:
+def listeners(model: Model, service: Service, port: Port) -> list[Json]:
     """A listener for each cluster address of a port. It binds nothing: connections are handed over by `outbound`."""
     name = cluster_name(service.name, port.number)
-    as_http = {"name": "http", "filters": [envoy.http(f"outbound.{name}", rds=name)]}
-    as_bytes = {"name": "tcp", "filters": [envoy.tcp(f"outbound.{name}", f"{name}/tcp")]}
+    told, told_bytes = (each(model, reports.OUTBOUND) for each in (reports.http, reports.tcp))
+    as_http = {"name": "http", "filters": [envoy.http(f"outbound.{name}", rds=name, **told)]}
+    as_bytes = {"name": "tcp", "filters": [envoy.tcp(f"outbound.{name}", f"{name}/tcp", **told_bytes)]}
     body: Json = {"bind_to_port": False, "traffic_direction": "OUTBOUND"}
     if port.protocol == api.AUTO:
         # Without raw_buffer, TLS whose client offers http/1.1 would be taken for HTTP. HTTP/2 goes on as bytes: what

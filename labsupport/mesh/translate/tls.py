@@ -17,11 +17,13 @@ ANYONE = {"prefix": f"spiffe://{names.TRUST_DOMAIN}/"}
 _MESSAGES = "extensions.transport_sockets.tls.v3"
 
 
-def upstream(identities: Iterable[str], protocols: list[str]) -> Json:
+def upstream(identities: Iterable[str], protocols: list[str], sni: str = "") -> Json:
     """The client's side. The server must have one of these SPIFFE IDs (none: any of the trust domain)."""
     matchers = [{"exact": identity} for identity in sorted(set(identities))] or [ANYONE]
     context = _context(matchers, protocols)
-    return typed("envoy.transport_sockets.tls", f"{_MESSAGES}.UpstreamTlsContext", common_tls_context=context)
+    name = {"sni": sni} if sni else {}
+    kind = f"{_MESSAGES}.UpstreamTlsContext"
+    return typed("envoy.transport_sockets.tls", kind, common_tls_context=context, **name)
 
 
 def downstream(protocols: list[str]) -> Json:

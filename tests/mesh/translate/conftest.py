@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from labsupport.cluster import process
+from labsupport.mesh.api import Settings
 from labsupport.mesh.model import Model
 from labsupport.mesh.translate import routes, services
 from labsupport.mesh.translate.envoy import Json
@@ -123,11 +124,12 @@ class Routed:
 
 def static(model: Model, applications: dict[str, Application]) -> Json:
     """Envoy's configuration without a control plane: the same routes, and clusters of one plain endpoint."""
+    model = model.with_settings(Settings(telemetry=False))
     listeners, clusters = [], []
     for name, service in model.services.items():
         for port in service.ports:
             label = services.cluster_name(name, port.number)
-            (listener,) = services.listeners(service, port)
+            (listener,) = services.listeners(model, service, port)
             (chain,) = listener["filter_chains"]
             manager = chain["filters"][0]["typed_config"]
             del manager["rds"]

@@ -1,0 +1,153 @@
+"""Envoy's access log service: proxies stream what they have seen, over the port and the mutual TLS of ADS.
+
+Who reports is what the certificate of the connection says, never what the stream says of itself. A destination reports
+every request and connection; a source what never reached a destination with a proxy. So each is counted once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+from envoy.service.accesslog.v3 import als_pb2, als_pb2_grpc
+
+from labsupport.mesh.model import Model
+from labsupport.mesh.telemetry import entries
+from labsupport.mesh.telemetry.counts import HTTP, OUTSIDE, TCP, UNKNOWN, Edge
+from labsupport.mesh.telemetry.ledger import Ledger
+from labsupport.mesh.telemetry.places import Places, Reporter, id_of
+from labsupport.mesh.telemetry.tap import Taps
+from labsupport.mesh.translate.reports import OUTBOUND
+
+log = logging.getLogger(__name__)
+Message = Any  # StreamAccessLogsMessage; the library brings no types
+SOURCE = "source"
+
+
+class Collector:
+    """Takes messages, counts what is in them, and shows it to those who look on."""
+
+    def __init__(self, model: Callable[[], Model]) -> None:
+        self.ledger, self.taps = Ledger(), Taps()
+        self._model, self._places = model, Places(model())
+
+    @property
+    def places(self) -> Places:
+        """What addresses and names mean now."""
+        model = self._model()
+        if model is not self._places.model:
+            self._places = Places(model)
+        return self._places
+
+    def take(self, reporter: Reporter, source: bool, message: Message) -> None:
+        """One message of a proxy; `source`: of what goes out from its Pod."""
+        count = len(message.http_logs.log_entry) + len(message.tcp_logs.log_entry)
+        try:
+            self._http(reporter, source, message.http_logs.log_entry)
+            self._tcp(reporter, source, message.tcp_logs.log_entry)
+        except Exception:  # one that cannot be read must not end the stream
+            log.exception("what %s reports cannot be read", reporter.pod)
+            self.ledger.lost += count
+        else:
+            self.ledger.entries += count
+
+    def _http(self, reporter: Reporter, source: bool, found: Any) -> None:
+        if not found:
+            return
+        watched = self.taps.open
+        usual, others = ({}, found) if source else entries.tally(found)
+        for (peer, sni, _), counts in usual.items():
+            self.ledger.add(self._arrived(reporter, peer, sni, HTTP), counts)
+        for entry in others:
+            edge = self._edge(reporter, source, entry, HTTP)
+            if edge is None:
+                continue
+            key = entry.common_properties.stream_id
+            if entries.lasts(entry):
+                self.ledger.lasting(key, edge)
+                continue
+            self.ledger.ended(key)
+            self.ledger.add(edge, entries.counted(entry, entries.outcome(entry)))
+        for entry in found if watched else ():
+            if not entries.lasts(entry) and (edge := self._edge(reporter, source, entry, HTTP)):
+                self.taps.http(edge, reporter, entry)
+
+    def _tcp(self, reporter: Reporter, source: bool, found: Any) -> None:
+        for entry in found:
+            edge = self._edge(reporter, source, entry, TCP)
+            if edge is None:
+                continue
+            moved = entry.connection_properties
+            key, sizes = (
+                entry.common_properties.stream_id,
+                (moved.received_bytes, moved.sent_bytes),
+            )
+            if entries.lasts(entry):
+                self.ledger.lasting(key, edge, *sizes)
+                continue
+            result = entries.tcp_outcome(entry)
+            _, counts = self.ledger.ended(key, *sizes)
+            counts.connections, counts.errors = 1, int(result.error)
+            counts.denied, counts.would_deny = int(result.denied), int(result.would_deny)
+            counts.limited = int(result.limited)
+            self.ledger.add(edge, counts)
+            if self.taps.open:
+                self.taps.tcp(edge, reporter, entry)
+
+    def _edge(self, reporter: Reporter, source: bool, entry: Any, protocol: str) -> Edge | None:
+        """Where an entry belongs; None where the other side tells of it."""
+        if not source:
+            return self._arrived(reporter, *entries.caller(entry), protocol)
+        common, places = entry.common_properties, self.places
+        upstream, local = (
+            common.upstream_remote_address.socket_address,
+            common.downstream_local_address.socket_address,
+        )
+        reached = common.HasField("upstream_local_address")
+        if reached and places.proxied(upstream.address, upstream.port_value):
+            return None
+        cluster = common.upstream_cluster
+        target, service = places.target(cluster, upstream.address, local.address, local.port_value)
+        if reached and not service:
+            target = OUTSIDE
+        return Edge(reporter.id, target, service, protocol, False, SOURCE)
+
+    def _arrived(self, reporter: Reporter, peer: str, sni: str, protocol: str) -> Edge:
+        service = self.places.called(reporter, sni) if sni else ""
+        return Edge(id_of(peer) if peer else UNKNOWN, reporter.id, service, protocol, bool(peer))
+
+
+class AccessLogService(als_pb2_grpc.AccessLogServiceServicer):  # type: ignore[misc]
+    """The service; `caller` says whose certificate a connection has shown."""
+
+    def __init__(
+        self, collector: Collector, caller: Callable[[grpc.aio.ServicerContext[Any, Any]], Reporter]
+    ) -> None:
+        self._collector, self._caller = collector, caller
+
+    async def StreamAccessLogs(
+        self, messages: AsyncIterator[Message], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> Any:
+        """A proxy's stream, until it ends."""
+        try:
+            reporter = self._caller(context)
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
+            return None
+        source = False
+        async for message in messages:
+            if message.HasField("identifier"):  # in the first one only
+                source = message.identifier.log_name == OUTBOUND
+            self._collector.take(reporter, source, message)
+        return als_pb2.StreamAccessLogsResponse()
+
+
+def serve(
+    server: grpc.aio.Server,
+    collector: Collector,
+    caller: Callable[[grpc.aio.ServicerContext[Any, Any]], Reporter],
+) -> None:
+    """Answer at this server too; before it is started."""
+    als_pb2_grpc.add_AccessLogServiceServicer_to_server(AccessLogService(collector, caller), server)
