@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 log = logging.getLogger(__name__)
-WITH_STATUS = ("HTTPRoute", "GRPCRoute", "PeerAuthentication", "MeshConfig")
+WITH_STATUS = ("HTTPRoute", "GRPCRoute", "PeerAuthentication", "TrafficPolicy", "MeshConfig")
 
 
 class Control:
@@ -168,7 +168,7 @@ class StatusWriter:
         content = (
             status.route_status(control.model, found, refusal, now)
             if route
-            else status.policy_status(found, refusal, now)
+            else status.policy_status(control.model, found, refusal, now)
         )
         if content is None:
             return

@@ -21,6 +21,7 @@ from labsupport.mesh.api import (
     Slice,
     Workload,
 )
+from labsupport.mesh.traffic import TrafficPolicy, holding
 
 Key = TypeVar("Key", bound=Hashable)
 Of = TypeVar("Of", bound=Hashable)
@@ -66,6 +67,7 @@ class Model:
     workloads: Mapping[Name, Workload] = field(default_factory=dict)
     routes: Mapping[Reference, Route] = field(default_factory=dict)
     authentications: Mapping[Name, PeerAuthentication] = field(default_factory=dict)
+    traffic: Mapping[Name, TrafficPolicy] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
     roots: str = ""  # PEM: what peers' certificates are checked against
 
@@ -75,6 +77,7 @@ class Model:
     routes_of: Index = Index()  # Service -> routes that have it as a parent
     users_of: Index = Index()  # Service -> routes that send to it
     authentications_of: Index = Index()  # namespace -> PeerAuthentications
+    traffic_of: Index = Index()  # Service -> TrafficPolicies that target it
     explicit: Index = Index()  # namespace -> Pods with a proxy that are not captured
 
     # Each returns the model with the object as it is now; None means that it is gone. It is this same model if nothing
@@ -138,6 +141,16 @@ class Model:
         held = _with(self.authentications, name, now)
         return replace(self, authentications=held, authentications_of=index)
 
+    def with_traffic(self, name: Name, now: TrafficPolicy | None) -> Model:
+        """With a TrafficPolicy."""
+        before = self.traffic.get(name)
+        if before == now:
+            return self
+        index = self.traffic_of.moved(
+            name, _each(before, TrafficPolicy.services), _each(now, TrafficPolicy.services)
+        )
+        return replace(self, traffic=_with(self.traffic, name, now), traffic_of=index)
+
     def with_settings(self, settings: Settings) -> Model:
         """With another MeshConfig."""
         return self if settings == self.settings else replace(self, settings=settings)
@@ -175,6 +188,10 @@ class Model:
                     said = found.setdefault(number, port.protocol)
                     found[number] = said if said == port.protocol else api.AUTO
         return found
+
+    def traffic_policy(self, service: Name, port: int) -> TrafficPolicy | None:
+        """The TrafficPolicy that holds for a port of a Service."""
+        return holding((self.traffic[name] for name in self.traffic_of[service]), service, port)
 
     def authentication(self, namespace: str) -> PeerAuthentication | None:
         """What holds in a namespace: the PeerAuthentication of the first name, should there be several."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labsupport.mesh import api, changes, names
+from labsupport.mesh import api, changes, names, traffic
 from labsupport.mesh.api import Name, Object, Parent, Reference, Route
 from labsupport.mesh.model import Model, parents
 from labsupport.mesh.translate import routes
@@ -35,9 +35,20 @@ def touched(before: Model, after: Model, changed: Reference) -> set[Reference]:
             return {changed}.union(*(after.routes_of[parent] for route in found for parent in parents(route)))
         case "PeerAuthentication" | "MeshConfig":
             return {changed}
+        case "TrafficPolicy":
+            # Those that share a target with it, too: another one may hold now.
+            policies = [policy for model in (before, after) if (policy := model.traffic.get(name))]
+            return {changed}.union(
+                *(_policies(after, each) for policy in policies for each in policy.services())
+            )
         case "Service":
-            return set(after.routes_of[name] | after.users_of[name] | before.routes_of[name])
+            found_ = after.routes_of[name] | after.users_of[name] | before.routes_of[name]
+            return set(found_) | _policies(after, name)
     return set()
+
+
+def _policies(model: Model, service: Name) -> set[Reference]:
+    return {model.traffic[each].reference for each in model.traffic_of[service]}
 
 
 def parent_conditions(model: Model, route: Route, parent: Parent, refusal: str) -> list[Condition]:
@@ -45,13 +56,17 @@ def parent_conditions(model: Model, route: Route, parent: Parent, refusal: str) 
     return [_accepted(model, route, parent), _resolved(model, route), _programmed(refusal)]
 
 
-def policy_conditions(reference: Reference, refusal: str) -> list[Condition]:
-    """What is said of a PeerAuthentication or a MeshConfig."""
+def policy_conditions(model: Model, found: Object, refusal: str) -> list[Condition]:
+    """What is said of a policy or a MeshConfig."""
+    reference = changes.reference(found)
     name = Name(reference.namespace, reference.name)
     if reference.kind == "MeshConfig" and name != changes.MESH_CONFIG:
         text = f"only the one in namespace {names.SYSTEM} holds: this one has no effect"
         return [Condition("Accepted", False, "Invalid", text)]
-    return [Condition("Accepted", True, "Accepted", "it holds"), _programmed(refusal)]
+    standing = (True, "Accepted", "it holds")
+    if reference.kind == "TrafficPolicy":
+        standing = traffic.standing(model, traffic.traffic_policy(found))
+    return [Condition("Accepted", *standing), _programmed(refusal)]
 
 
 def _programmed(refusal: str) -> Condition:
@@ -146,9 +161,9 @@ def route_status(model: Model, found: Object, refusal: str, now: str) -> Object 
     return None if entries == ours else {"parents": [*others, *entries]}
 
 
-def policy_status(found: Object, refusal: str, now: str) -> Object | None:
+def policy_status(model: Model, found: Object, refusal: str, now: str) -> Object | None:
     """The status of a policy of ours as it should be, or None if it is so already."""
     before = (found.get("status") or {}).get("conditions") or []
-    said = policy_conditions(changes.reference(found), refusal)
+    said = policy_conditions(model, found, refusal)
     conditions = written(said, found["metadata"]["generation"], before, now)
     return None if conditions == before else {"conditions": conditions}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from labsupport.mesh import names
 from labsupport.mesh.api import Name
-from tests.mesh.samples import Object, endpoint_slice, pod, route, service, to
+from tests.mesh.samples import Object, endpoint_slice, pod, route, service, to, traffic_policy
 
 SPACES = ("shop", "other")
 SERVICES = ("a", "b")
@@ -110,8 +110,21 @@ def others(draw: Any, space: str) -> Object:
 
 
 @st.composite
+def policies(draw: Any, space: str) -> Object:
+    targets = draw(st.lists(st.sampled_from(["a", "b", "a:80", "b:9090", "c"]), min_size=1, max_size=2))
+    made = traffic_policy(draw(st.sampled_from(["one", "two", "three"])), *targets, namespace=space)
+    made["metadata"]["creationTimestamp"] = draw(
+        st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"])
+    )
+    made["spec"] |= draw(st.sampled_from([
+        {"retries": {"attempts": 1}}, {"limits": {"requests": 2}}, {"faults": {"abort": {"status": 500}}}
+    ]))  # fmt: skip
+    return made
+
+
+@st.composite
 def events(draw: Any) -> Event:
-    kind = draw(st.sampled_from([services, slices, pods, routes, others]))
+    kind = draw(st.sampled_from([services, slices, pods, routes, others, policies]))
     return Event(draw(kind(draw(st.sampled_from(SPACES)))), draw(st.integers(0, 3)) == 0)
 
 

@@ -97,6 +97,49 @@ def to(*backends: str, **rule: Any) -> Object:
     return {"backendRefs": refs, **rule}
 
 
+def traffic_policy(name: str, *targets: str, namespace: str = "shop", **spec: Any) -> Object:
+    """A TrafficPolicy of Services named "name" or "name:port"."""
+    refs: list[Object] = []
+    for each in targets:
+        service_, _, port = each.partition(":")
+        refs.append(
+            {"group": "", "kind": "Service", "name": service_, **({"port": int(port)} if port else {})}
+        )
+    metadata = {
+        "name": name,
+        "namespace": namespace,
+        "generation": 1,
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+    }
+    return {"kind": "TrafficPolicy", "metadata": metadata, "spec": {"targetRefs": refs, **spec}}
+
+
+def traffic_policies() -> list[Object]:
+    """Policies of Services "one" to "four" that say, together, everything that can be said."""
+    retries = {
+        "attempts": 2,
+        "on": ["GatewayError", "Reset", "ConnectFailure", "RefusedStream", "Unavailable"],
+        "statusCodes": [429, 409],
+        "methods": ["GET", "POST"],
+        "perTryTimeout": "1s500ms",
+        "backoff": {"base": "10ms", "max": "1m"},
+        "budget": {"percent": 50, "minConcurrent": 10},
+    }
+    outlier = {"consecutiveErrors": 3, "interval": "500ms", "baseEjection": "5s", "maxEjectedPercent": 100}
+    limits = {"connections": 100, "pendingRequests": 10, "requests": 50}
+    faults = {"delay": {"fixed": "2s", "percent": 10}, "abort": {"status": 503, "percent": 0.5}}
+    header = {"policy": "Hash", "hash": {"header": "x-user"}}
+    cookie = {"policy": "Hash", "hash": {"cookie": {"name": "u", "ttl": "1h"}}}
+    return [
+        traffic_policy("one", "one", loadBalancing=header, retries=retries, outlier=outlier, limits=limits),
+        traffic_policy("two", "two", loadBalancing=cookie, faults=faults, retries={"attempts": 0}),
+        traffic_policy("three", "three", loadBalancing={"policy": "Random"}, outlier={}, retries={
+            "attempts": 1, "on": ["ServerError"]}),
+        traffic_policy("four", "four", loadBalancing={"policy": "RoundRobin"}, limits={"connections": 1}, retries={
+            "attempts": 1}),
+    ]  # fmt: skip
+
+
 def model(*objects: Object) -> Model:
     """The model of these objects."""
     made = Model(roots="-----BEGIN CERTIFICATE-----\n")

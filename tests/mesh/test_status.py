@@ -183,7 +183,10 @@ def test_whose_status_differs_is_looked_at(told: list[Event]) -> None:
 
     def written() -> dict[Reference, Any]:
         routes = {key: each for key, each in objects.items() if key.kind.endswith("Route")}
-        return {key: status.route_status(model, each, "", NOW) for key, each in routes.items()}
+        policies = {key: each for key, each in objects.items() if key.kind == "TrafficPolicy"}
+        return {key: status.route_status(model, each, "", NOW) for key, each in routes.items()} | {
+            key: status.policy_status(model, each, "", NOW) for key, each in policies.items()
+        }
 
     seen = written()
     for event in told:
@@ -218,8 +221,73 @@ def policy(kind: str, namespace: str, **fields: Any) -> Object:
     ],
 )
 def test_policies(found: Object, refusal: str, reasons: list[str]) -> None:
-    content = status.policy_status(found, refusal, NOW)
+    model = samples.model()
+    content = status.policy_status(model, found, refusal, NOW)
     assert content is not None
     assert [each["reason"] for each in content["conditions"]] == reasons
     again = deepcopy(found) | {"status": content}
-    assert status.policy_status(again, refusal, LATER) is None
+    assert status.policy_status(model, again, refusal, LATER) is None
+
+
+def standing(found: Object, *objects: Object) -> tuple[str, str, str]:
+    """What is said of a TrafficPolicy: status, reason and message of Accepted."""
+    model = samples.model(*samples.shop(), TCP, HEADLESS, found, *objects)
+    content = status.policy_status(model, found, "", NOW)
+    assert content is not None
+    (condition,) = [each for each in content["conditions"] if each["type"] == "Accepted"]
+    return condition["status"], condition["reason"], condition["message"]
+
+
+def traffic(name: str, *targets: str, day: int = 1, **spec: Any) -> Object:
+    made = samples.traffic_policy(name, *targets, **(spec or {"limits": {"requests": 1}}))
+    made["metadata"]["creationTimestamp"] = f"2026-01-{day:02}T00:00:00Z"
+    return made
+
+
+@pytest.mark.parametrize(
+    ("target", "status_", "reason", "says"),
+    [
+        ("orders", "True", "Accepted", "it holds"),
+        ("orders:80", "True", "Accepted", "it holds"),
+        ("headless", "True", "Accepted", "it holds"),
+        ("absent", "False", "TargetNotFound", "there is no Service shop/absent"),
+        ("orders:81", "False", "TargetNotFound", "Service shop/orders has no port 81 of TCP"),
+    ],
+)
+def test_a_traffic_policy_and_its_target(target: str, status_: str, reason: str, says: str) -> None:
+    assert standing(traffic("p", target)) == (status_, reason, says)
+    # One target that is not there is told, whatever becomes of the others.
+    assert standing(traffic("p", "orders-v2", target))[:2] == (status_, reason)
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "reason"),
+    [
+        (traffic("p", "orders", day=2), traffic("q", "orders", day=1), "Conflicted"),
+        (traffic("p", "orders", day=1), traffic("q", "orders", day=2), "Accepted"),
+        (traffic("p", "orders", day=1), traffic("o", "orders", day=1), "Conflicted"),  # as old: by name
+        (traffic("p", "orders", day=1), traffic("q", "orders:80", day=2), "Conflicted"),  # its only port
+        (traffic("p", "orders:80", day=2), traffic("q", "orders", day=1), "Accepted"),
+        (traffic("p", "tcp", day=1), traffic("q", "tcp:80", day=2), "Accepted"),  # port 81 is left
+        (traffic("p", "tcp:81", day=2), traffic("q", "tcp:80", day=1), "Accepted"),
+        (traffic("p", "orders", "orders:80"), traffic("q", "orders:80", day=2), "Accepted"),
+    ],
+)
+def test_of_two_traffic_policies_one_holds(mine: Object, other: Object, reason: str) -> None:
+    found = standing(mine, other)
+    assert found[1] == reason
+    assert ("shop/" + other["metadata"]["name"] in found[2]) == (
+        reason == "Conflicted" or "besides" in found[2]
+    )
+    elsewhere = deepcopy(other)
+    elsewhere["metadata"]["namespace"] = "other"  # targets Services of its own namespace alone
+    assert standing(mine, elsewhere)[1] == "Accepted"
+
+
+def test_a_traffic_policy_says_what_it_says_in_vain() -> None:
+    parts = {"retries": {"attempts": 1}, "loadBalancing": {"policy": "Hash", "hash": {"header": "x"}}}
+    vain = "port 80 of shop/tcp speaks tcp: retries, hash without effect there"
+    assert standing(traffic("p", "tcp", **parts)) == ("True", "Accepted", f"it holds; {vain}")
+    vain = "shop/headless has no address of its own: faults without effect"
+    faults = {"faults": {"abort": {"status": 500}}}
+    assert standing(traffic("p", "headless", **faults)) == ("True", "Accepted", f"it holds; {vain}")

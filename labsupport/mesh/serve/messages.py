@@ -25,6 +25,7 @@ _MODULES = (
     "envoy.extensions.access_loggers.stream.v3.stream_pb2",
     "envoy.extensions.clusters.dynamic_forward_proxy.v3.cluster_pb2",
     "envoy.extensions.filters.http.dynamic_forward_proxy.v3.dynamic_forward_proxy_pb2",
+    "envoy.extensions.filters.http.fault.v3.fault_pb2",
     "envoy.extensions.filters.http.router.v3.router_pb2",
     "envoy.extensions.filters.listener.http_inspector.v3.http_inspector_pb2",
     "envoy.extensions.filters.listener.original_dst.v3.original_dst_pb2",

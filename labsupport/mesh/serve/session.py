@@ -122,6 +122,8 @@ class Session:
         if not request.HasField("error_detail"):
             for name, (key, version) in sent.items():
                 self._store.accepted(key, version)
+                if not subscription.wants(name):
+                    continue  # it came when nobody asked any more, and was not kept
                 if key.type_url != envoy.ROUTES or version != unavailable(name).version:
                     subscription.refused.pop(name, None)
                     subscription.took.add(name)

@@ -29,6 +29,14 @@ RETRY = {"retry_on": "connect-failure,refused-stream", "num_retries": 2, "retry_
     {"name": "envoy.retry_host_predicates.previous_hosts", "typed_config": {
         "@type": f"{_TYPE}extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"}}
 ], "host_selection_retry_max_attempts": "3"}  # fmt: skip
+# Envoy's own limits of 1,024 connections and requests would surprise: without a mesh there are none. Retries keep its
+# default budget.
+_NONE = 4294967295  # the largest number that the fields take
+UNLIMITED = {"thresholds": [{
+    "max_connections": _NONE, "max_pending_requests": _NONE, "max_requests": _NONE,
+    "retry_budget": {"budget_percent": {"value": 20}, "min_retry_concurrency": 3},
+}]}  # fmt: skip
+FAULT = "envoy.filters.http.fault"
 # One line for each request or connection that failed, with the reason; kubectl logs shows it.
 FAILURE_FORMAT = (
     "%START_TIME% %RESPONSE_FLAGS% %REQ(:METHOD)% %REQ(:AUTHORITY)%%REQ(:PATH)% %RESPONSE_CODE% "
@@ -88,6 +96,11 @@ def http(
         **where,
         **fields,
     )
+
+
+def fault(**asked: Json) -> Json:
+    """The HTTP filter for faults: without `delay` and `abort` it does nothing, unless a route says more."""
+    return typed(FAULT, "extensions.filters.http.fault.v3.HTTPFault", **asked)
 
 
 def tcp(name: str, cluster: str, *, access_log: Iterable[Json] = (), **fields: Any) -> Json:

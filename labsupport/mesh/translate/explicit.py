@@ -48,7 +48,9 @@ def listener(model: Model) -> Json:
         "name": EXPLICIT,
         "address": envoy.address("127.0.0.1", names.HTTP_PROXY),
         "traffic_direction": "OUTBOUND",
-        "filter_chains": [{"filters": [envoy.http(EXPLICIT, rds=EXPLICIT, filters=[forward], **told)]}],
+        "filter_chains": [
+            {"filters": [envoy.http(EXPLICIT, rds=EXPLICIT, filters=[envoy.fault(), forward], **told)]}
+        ],
     }
 
 

@@ -115,5 +115,6 @@ def _cluster(name: str) -> Json:
         "type": "ORIGINAL_DST",
         "lb_policy": "CLUSTER_PROVIDED",
         "connect_timeout": "5s",
+        "circuit_breakers": envoy.UNLIMITED,
         "upstream_bind_config": {"socket_options": [envoy.SO_MARK | {"int_value": names.MARK_IN}]},
     }

@@ -85,4 +85,10 @@ def _chain(name: str) -> Json:
 
 
 def _original(name: str) -> Json:
-    return {"name": name, "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED", "connect_timeout": "5s"}
+    return {
+        "name": name,
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "connect_timeout": "5s",
+        "circuit_breakers": envoy.UNLIMITED,
+    }

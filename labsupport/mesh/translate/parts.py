@@ -85,6 +85,10 @@ def affected(before: Model, after: Model, changed: Reference, connected: Set[Nam
             for model in (before, after):
                 if route := model.routes.get(changed):
                     found |= {Part(ROUTES, parent) for parent in parents(route)}
+        case "TrafficPolicy":
+            policies = (model.traffic.get(name) for model in (before, after))
+            for each in {each for policy in policies if policy for each in policy.services()}:
+                found |= {Part(SERVICE, each), Part(ROUTES, each)}
         case "PeerAuthentication":
             found = {Part(WORKLOAD, each) for each in connected if each.namespace == name.namespace}
         case "MeshConfig":

@@ -13,7 +13,7 @@ from typing import Any
 from labsupport.mesh import api
 from labsupport.mesh.api import Name, Parent, Port, Reference, Route
 from labsupport.mesh.model import Model
-from labsupport.mesh.translate import envoy, filters, matches
+from labsupport.mesh.translate import envoy, filters, matches, traffic
 from labsupport.mesh.translate.envoy import Json
 from labsupport.mesh.translate.resource import EVERYONE, Key, Resource, of_namespace
 from labsupport.mesh.translate.services import cluster_name, speaks_http
@@ -39,6 +39,8 @@ def translate(model: Model, name: Name) -> list[Resource]:
             scope = EVERYONE if namespace == name.namespace else of_namespace(namespace)
             key = Key(envoy.ROUTES, scope, cluster_name(name, port.number))
             sources = tuple(route.reference for route in mine) or (Reference("Service", *name),)
+            if policy := model.traffic_policy(name, port.number):
+                sources += (policy.reference,)
             found.append(Resource(key, configuration(model, name, port, mine), sources))
     return found
 
@@ -79,12 +81,14 @@ def unsupported(rule: api.Object) -> set[str]:
 
 def configuration(model: Model, name: Name, port: Port, routes: list[Route]) -> Json:
     """The route configuration of a port with these routes; without any, everything goes to the Service itself."""
-    label = cluster_name(name, port.number)
+    label, policy = cluster_name(name, port.number), model.traffic_policy(name, port.number)
     if routes:
         entries = [each.body for each in sorted(_entries(model, routes, port), key=lambda each: each.order)]
     else:
         entries = [{"match": {"prefix": "/"}, "route": _action({"cluster": label})}]
-    return {"name": label, "virtual_hosts": [{"name": label, "domains": ["*"], "routes": entries}]}
+    entries = [made for each in entries for made in traffic.routes(each, policy)]
+    host = {"name": label, "domains": ["*"], "routes": entries, **traffic.host(policy)}
+    return {"name": label, "virtual_hosts": [host]}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from labsupport.mesh import api, names
 from labsupport.mesh.api import Name, Port, Reference, Service
 from labsupport.mesh.model import Model
-from labsupport.mesh.translate import envoy, reports, tls
+from labsupport.mesh.translate import envoy, reports, tls, traffic
 from labsupport.mesh.translate.envoy import Json
 from labsupport.mesh.translate.resource import CAPTURED, EVERYONE, Key, Resource
 
@@ -34,7 +34,9 @@ def translate(model: Model, name: Name) -> list[Resource]:
         for listener in listeners(model, service, port):
             found.append(Resource(Key(envoy.LISTENER, CAPTURED, listener["name"]), listener, source))
         for cluster in clusters(model, service, port):
-            found.append(Resource(Key(envoy.CLUSTER, EVERYONE, cluster["name"]), cluster, source))
+            policy = model.traffic_policy(name, port.number)
+            made_of = (*source, policy.reference) if policy else source
+            found.append(Resource(Key(envoy.CLUSTER, EVERYONE, cluster["name"]), cluster, made_of))
         assignment = endpoints(model, service, port)
         found.append(Resource(Key(envoy.ENDPOINTS, EVERYONE, assignment["cluster_name"]), assignment, source))
     return found
@@ -74,7 +76,8 @@ def clusters(model: Model, service: Service, port: Port) -> list[Json]:
     if speaks_bytes(port):
         inside = tls.upstream(identities, [names.ALPN_TCP, names.ALPN_MESH], sni)
         found.append(_cluster(service.name, port, inside, pure=pure, tcp=True))
-    return found
+    policy = model.traffic_policy(service.name, port.number)
+    return [traffic.cluster(each, policy) for each in found]
 
 
 def _cluster(
@@ -86,6 +89,7 @@ def _cluster(
         "eds_cluster_config": {"eds_config": envoy.ADS, "service_name": cluster_name(service, port.number)},
         "connect_timeout": CONNECT_TIMEOUT,
         "lb_policy": "LEAST_REQUEST",
+        "circuit_breakers": envoy.UNLIMITED,
         # Kubernetes' readiness decides who is asked. Envoy's own idea that too many are ill would spread requests to
         # those too.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
@@ -126,7 +130,8 @@ def listeners(model: Model, service: Service, port: Port) -> list[Json]:
     """A listener for each cluster address of a port. It binds nothing: connections are handed over by `outbound`."""
     name = cluster_name(service.name, port.number)
     told, told_bytes = (each(model, reports.OUTBOUND) for each in (reports.http, reports.tcp))
-    as_http = {"name": "http", "filters": [envoy.http(f"outbound.{name}", rds=name, **told)]}
+    outward = envoy.http(f"outbound.{name}", rds=name, filters=[envoy.fault()], **told)
+    as_http = {"name": "http", "filters": [outward]}
     as_bytes = {"name": "tcp", "filters": [envoy.tcp(f"outbound.{name}", f"{name}/tcp", **told_bytes)]}
     body: Json = {"bind_to_port": False, "traffic_direction": "OUTBOUND"}
     if port.protocol == api.AUTO:

@@ -120,7 +120,8 @@ class Proxy:
             self.sent.append((type_url, each.name))
             if held.get(each.name, ("", b""))[0] == each.version:
                 self.twice.append((type_url, each.name))
-            if each.name not in bad:
+            wanted = type_url in ALL or each.name in self.asked[type_url]  # Envoy keeps nothing else
+            if each.name not in bad and wanted:
                 held[each.name] = each.version, each.resource.value
                 if type_url == envoy.CLUSTER and '"eds_cluster_config"' in text(
                     each.resource.value, type_url

@@ -72,6 +72,11 @@ def everything() -> list[samples.Object]:
             "metadata": {"name": "default", "namespace": "shop"},
             "spec": {"mode": "STRICT", "ports": strict},
         },
+        *(
+            samples.service(name, *ports[::2], address=f"10.96.1.{number}")
+            for number, name in enumerate(("one", "two", "three", "four"))
+        ),
+        *samples.traffic_policies(),
     ]
 
 

@@ -22,7 +22,14 @@ from tests.mesh.translate.test_requests import RULES
 
 GOLDEN = Path(__file__).with_name("golden")
 # What would be the same in every file is named instead.
-KNOWN = {"(failures)": envoy.failures(), "(retry)": envoy.RETRY, "(raw)": envoy.RAW, "(ads)": envoy.ADS}
+KNOWN = {
+    "(failures)": envoy.failures(),
+    "(retry)": envoy.RETRY,
+    "(no limits)": envoy.UNLIMITED,
+    "(no faults)": envoy.fault(),
+    "(raw)": envoy.RAW,
+    "(ads)": envoy.ADS,
+}
 
 
 def port(name: str) -> Object:
@@ -80,6 +87,17 @@ def every(*names_: str) -> list[Object]:
     return found
 
 
+def redirected() -> list[Object]:
+    return every("host")
+
+
+def governed(name: str, protocol: str = "http", *rules: Object) -> list[Object]:
+    """The Service of one of the policies."""
+    found = [samples.service(name, port(protocol)), *samples.traffic_policies()]
+    return found + ([samples.route("a", *rules, parent=name)] if rules else [])
+
+
+TIMED = to("one", "two", timeouts={"backendRequest": "100ms"}, matches=[{"method": "PUT"}])
 ORDERS, POD = Name("shop", "orders"), Name("shop", "orders-1")
 GRPC = [
     to("orders", matches=[{"method": {"service": "shop.Orders", "method": "Get"}}]),
@@ -105,6 +123,10 @@ CASES: dict[str, tuple[Part, list[Object]]] = {
     "routes-unavailable": (Part("routes", ORDERS), routed(*every("all-zero", "nothing", "absent", "foreign"))),
     "routes-consumer": (Part("routes", ORDERS), consumer()),
     "routes-grpc": (Part("routes", ORDERS), routed(*GRPC, kind="GRPCRoute")),
+    **{f"traffic-{name}": (Part("service", Name("shop", name)), governed(name)) for name in ("one", "two", "three")},
+    "traffic-tcp": (Part("service", Name("shop", "four")), governed("four", "any")),
+    "traffic-routes": (Part("routes", Name("shop", "one")), governed("one", "http", TIMED, *redirected())),
+    "traffic-faults": (Part("routes", Name("shop", "two")), governed("two")),
     "workload-permissive": (Part("workload", POD), behind("http")),
     "workload-strict": (Part("workload", POD), behind("http", policy(mode="STRICT"))),
     "workload-tcp": (Part("workload", POD), behind("tcp", policy(mode="STRICT"))),
