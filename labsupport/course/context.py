@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from labsupport.course.lessons.proxy import Proxy
     from labsupport.course.lessons.traffic import Load
     from labsupport.course.lessons.wire import Wire
+    from labsupport.course.panels.topology_panel import TopologyPanel
 
 KUBECONFIG = "LABS_KUBECONFIG"  # set for the kernels by whoever starts JupyterLab
 CLUSTER = "LABS_CLUSTER"  # the name of the cluster, likewise
@@ -346,6 +347,19 @@ class Context:
         """
         place = self.namespace if namespace is None else namespace
         return LiveTable(self.api, kube.Target(api_version, kind, name, place, labels))
+
+    def topology(self, *, find: str | None = None, seconds: int = 60) -> TopologyPanel:
+        """Who calls whom in the mesh, in the last `seconds` (5 to 300): a picture that follows, a table, a text.
+
+        `find`: only what has to do with nodes that have this in their names (default: the lab's namespace; "" for all).
+        It stops with `stop()`, or when its cell is run again. Errors: LabsError where no control plane answers.
+        """
+        from labsupport.course.panels.topology_panel import TopologyPanel
+        from labsupport.draw.topology.data import gathered
+        from labsupport.mesh.admin import see
+
+        wanted = f"{self.namespace}/" if find is None else find
+        return TopologyPanel(lambda: gathered(see.topology(self.api, seconds)), find=wanted)
 
     def components(self) -> Picture:
         """The programs that this cluster is made of, with their memory."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from labsupport.errors import LabsError
 from labsupport.kube.client import REQUEST_TIMEOUT, Refused, Unreachable
@@ -26,6 +26,60 @@ def execute(
     Errors: LabsError if it ended with another status than 0 (with its standard error) or not in time; Refused if the
     cluster would not run it; Unreachable.
     """
+    channel, own = _open(api, namespace, pod, command, container, timeout)
+    try:
+        channel.run_forever(timeout=timeout)
+        said = str(channel.read_stdout(timeout=0)) if channel.peek_stdout(timeout=0) else ""
+        complaint = str(channel.read_stderr(timeout=0)) if channel.peek_stderr(timeout=0) else ""
+        if channel.is_open():
+            raise LabsError(f"`{' '.join(command)}` in Pod {pod} did not end within {timeout:g} s.")
+        if channel.returncode:
+            raise LabsError(
+                f"`{' '.join(command)}` in Pod {pod} ended with status {channel.returncode}: {complaint}"
+            )
+    finally:
+        channel.close()
+        own.close()
+    return said
+
+
+def follow(
+    api: ApiClient,
+    namespace: str,
+    pod: str,
+    command: Sequence[str],
+    *,
+    container: str = "",
+    stopped: Callable[[], bool] = lambda: False,
+) -> Iterator[str]:
+    """The lines of `command`'s standard output as they come, until it ends, or `stopped` (asked twice a second).
+
+    Errors: as for `execute`, without a time.
+    """
+    channel, own = _open(api, namespace, pod, command, container, REQUEST_TIMEOUT)
+    rest = ""
+    try:
+        while not stopped():
+            channel.update(timeout=0.5)
+            if channel.peek_stdout(timeout=0):
+                *lines, rest = (rest + str(channel.read_stdout(timeout=0))).split("\n")
+                yield from lines
+            elif not channel.is_open():
+                break
+        if not channel.is_open() and channel.returncode:
+            complaint = str(channel.read_stderr(timeout=0)) if channel.peek_stderr(timeout=0) else ""
+            raise LabsError(
+                f"`{' '.join(command)}` in Pod {pod} ended with status {channel.returncode}: {complaint}"
+            )
+    finally:
+        channel.close()
+        own.close()
+
+
+def _open(
+    api: ApiClient, namespace: str, pod: str, command: Sequence[str], container: str, timeout: float
+) -> tuple[Any, Any]:
+    """A channel to a new process, and the client that it belongs to; the caller closes both."""
     from kubernetes import client
     from kubernetes.client.exceptions import ApiException
     from kubernetes.stream import stream
@@ -50,17 +104,4 @@ def execute(
         if error.status and error.status >= 400:
             raise Refused(error.status, str(error.reason), f"exec in Pod {pod}: {error.reason}") from error
         raise Unreachable(f"exec in Pod {pod}: {error.reason}", fix="labs status") from error
-    try:
-        channel.run_forever(timeout=timeout)
-        said = str(channel.read_stdout(timeout=0)) if channel.peek_stdout(timeout=0) else ""
-        complaint = str(channel.read_stderr(timeout=0)) if channel.peek_stderr(timeout=0) else ""
-        if channel.is_open():
-            raise LabsError(f"`{' '.join(command)}` in Pod {pod} did not end within {timeout:g} s.")
-        if channel.returncode:
-            raise LabsError(
-                f"`{' '.join(command)}` in Pod {pod} ended with status {channel.returncode}: {complaint}"
-            )
-    finally:
-        channel.close()
-        own.close()  # type: ignore[no-untyped-call]
-    return said
+    return channel, own

@@ -1,7 +1,7 @@
 """What the control plane says of itself, on its Pod's loopback alone: `labs mesh` asks there with kubectl exec's means.
 
 GET /mesh, /proxies, /topology?seconds=60: JSON, described at the functions below; /tap: a JSON object a line
-(telemetry/pages.py, tap.py).
+(telemetry/pages.py, tap.py); / and /view: the topology's page (page.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from labsupport.mesh import names
+from labsupport.mesh import names, page
 from labsupport.mesh.control import Control
 from labsupport.mesh.serve.hub import Proxy
 from labsupport.mesh.telemetry import expose, pages
@@ -118,6 +118,9 @@ def server(control: Control, loop: asyncio.AbstractEventLoop, port: int = names.
                     found = ask(lambda: proxies(control))
                 case ["topology"]:
                     found = ask(lambda: graph(control, pages.seconds(query)))
+                case [""] | ["view"]:
+                    self.page(page.answer(self.path, lambda asked: ask(lambda: graph(control, asked))) or b"")
+                    return
                 case ["tap"]:
                     self.send_response(200)
                     self.send_header("Content-Type", "application/x-ndjson")
@@ -129,6 +132,15 @@ def server(control: Control, loop: asyncio.AbstractEventLoop, port: int = names.
             content = json.dumps(found).encode()
             self.send_response(200 if found is not None else 404)
             self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def page(self, content: bytes) -> None:
+            """Answer with the topology's page, or its changing part."""
+            self.send_response(200)
+            for name, value in page.headers(page.document()).items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

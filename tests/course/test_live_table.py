@@ -236,7 +236,7 @@ def test_running_the_cell_again_stops_the_first_table(
     second = LiveTable(live._api, kube.Target("v1", "Pod", namespace="lab-zz"))
     beside = LiveTable(live._api, kube.Target("v1", "Pod", namespace="lab-zz"))
     runs = iter([("cell", 1), ("cell", 2), ("other", 3)])
-    monkeypatch.setattr(live_table, "_cell_run", lambda target: next(runs))
+    monkeypatch.setattr(live_table, "cell_run", lambda otherwise: next(runs))
     live._repr_mimebundle_()
     assert live.running
     second._repr_mimebundle_()

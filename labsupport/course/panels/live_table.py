@@ -81,7 +81,7 @@ class LiveTable:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         text = str(self)
         forms = widgets.bundle(self.panel, text, self._repr_html_())
-        if len(forms) > 2 and (run := _cell_run(self._target)) is not None:
+        if len(forms) > 2 and (run := cell_run(replace(self._target))) is not None:
             cell, execution = run
             earlier = _shown.get(cell)
             if earlier is not None and earlier[1] is not self and earlier[0] != execution:
@@ -235,11 +235,11 @@ class LiveTable:
             widgets.announce(state, f'<span style="color:{theme.MUTED}">{escape(words)}</span>')
 
 
-def _cell_run(target: kube.Target) -> tuple[object, object] | None:
+def cell_run(otherwise: object) -> tuple[object, object] | None:
     """Which cell is running, and which run of it, as far as the notebook says; None where there is no kernel.
 
-    JupyterLab and other front ends send the cell's id with each execution (JEP 66 gives cells their ids); elsewhere a
-    table of the same objects takes the place of the one before.
+    JupyterLab and other front ends send the cell's id with each execution (JEP 66 gives cells their ids); elsewhere
+    `otherwise` stands for the cell: a table of the same objects takes the place of the one before.
     """
     ipython = sys.modules.get("IPython")
     shell: Any = ipython.get_ipython() if ipython is not None else None
@@ -247,4 +247,4 @@ def _cell_run(target: kube.Target) -> tuple[object, object] | None:
         return None
     parent = shell.get_parent() or {}
     cell = (parent.get("metadata") or {}).get("cellId")
-    return cell or replace(target), (parent.get("header") or {}).get("msg_id")
+    return cell or otherwise, (parent.get("header") or {}).get("msg_id")

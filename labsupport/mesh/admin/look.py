@@ -43,12 +43,14 @@ def ask(api: ApiClient, path: str) -> dict[str, Any]:
 
     Errors: LabsError where none answers.
     """
-    found = {}
-    for pod in kube.list_objects(api, "v1", "Pod", names.SYSTEM, labels=f"{names.GROUP}/part=control"):
-        if "deletionTimestamp" not in pod["metadata"] and _ready(pod):
-            found[pod["metadata"]["name"]] = json.loads(
-                _curl(api, pod, f"http://127.0.0.1:{names.LOOK}{path}")
-            )
+    url = f"http://127.0.0.1:{names.LOOK}{path}"
+    return {pod["metadata"]["name"]: json.loads(_curl(api, pod, url)) for pod in controls(api)}
+
+
+def controls(api: ApiClient) -> list[Object]:
+    """The ready Pods of the control plane. Errors: LabsError where there is none."""
+    pods = kube.list_objects(api, "v1", "Pod", names.SYSTEM, labels=f"{names.GROUP}/part=control")
+    found = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and _ready(pod)]
     if not found:
         raise LabsError("No control plane of the mesh is ready on this cluster.", fix="labs mesh status")
     return found
