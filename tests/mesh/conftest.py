@@ -169,11 +169,11 @@ class Envoy:
             return answer.read().decode()
         return None
 
-    def port(self, name: str) -> int:
+    def address(self, name: str) -> tuple[str, int]:
         """Where one of its listeners listens."""
         found = json.loads(self.get("/listeners?format=json"))["listener_statuses"]
         address = next(each["local_address"] for each in found if each["name"] == name)
-        return int(address["socket_address"]["port_value"])
+        return str(address["socket_address"]["address"]), int(address["socket_address"]["port_value"])
 
     def stat(self, name: str) -> int:
         """One of its counters."""

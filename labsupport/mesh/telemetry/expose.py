@@ -49,9 +49,8 @@ def text(ledger: Ledger, proxies: int) -> str:
     counter("mesh_connection_errors_total", "TCP connections that reached nobody.", tcp, "errors")
     counter("mesh_bytes_out_total", "From the caller, over TCP.", tcp, "bytes_out")
     counter("mesh_bytes_in_total", "To the caller, over TCP.", tcp, "bytes_in")
-    _, window = ledger.window(0)
+    covered, window = ledger.window(0)
     busy = {edge: counts.busy_us for edge, counts in window}
-    covered, _ = ledger.window(0)
     family(
         "mesh_in_flight",
         "gauge",
@@ -76,6 +75,7 @@ def _labels(edge: Edge) -> dict[str, Any]:
         "source": edge.source,
         "destination": edge.target,
         "service": edge.service,
+        "protocol": edge.protocol,
         "mtls": str(edge.mtls).lower(),
         "reporter": edge.reporter,
     }

@@ -43,12 +43,12 @@ def objects() -> list[samples.Object]:
     """A client, and a Service of one Pod that speaks HTTP and bytes; another Service without a Pod."""
     slices = [{"name": "http", "port": 8080}, {"name": "tcp", "port": 9090}]
     return [
-        samples.service("orders", *PORTS),
+        samples.service("orders", *PORTS, address="127.0.1.1"),
         samples.endpoint_slice("orders", "orders-1@10.244.0.11", ports=slices),
         samples.pod("orders-1", "10.244.0.11", account="orders"),
         samples.pod("web-1", "10.244.0.12", account="web"),
-        samples.service("nobody", address="10.96.0.3"),
-        samples.service("away", address="10.96.0.4"),
+        samples.service("nobody", address="127.0.1.3"),
+        samples.service("away", address="127.0.1.4"),
         samples.endpoint_slice("away", "away-1@127.0.0.1"),
     ]
 
@@ -151,8 +151,10 @@ def cluster(name: str, port: int, **more: Any) -> Json:
 
 
 def bound(listener: Json) -> Json:
-    """Called itself, and not handed connections over."""
-    return {**listener, "address": envoy.address("127.0.0.1", 0), "bind_to_port": True}
+    """Called itself, at its own address if it is one of loopback; and not handed connections over."""
+    host = listener["address"]["socket_address"]["address"]
+    place = envoy.address(host if host.startswith("127.") else "127.0.0.1", 0)
+    return {**listener, "address": place, "bind_to_port": True}
 
 
 class Pair:
@@ -166,7 +168,7 @@ class Pair:
         server = {**listener, "filter_chains": chains}
         plain = [cluster(inbound.INBOUND, application), cluster(inbound.INBOUND_HTTP2, application)]
         self.server = start(SERVER, [server], plain)
-        port = self.server.port(inbound.INBOUND)
+        _, port = self.server.address(inbound.INBOUND)
         # Bytes have an application of their own, and so a proxy of their own.
         self.bytes = start(SERVER, [server], [cluster(inbound.INBOUND, echo), plain[1]])
         found, clusters = [], []
@@ -182,7 +184,7 @@ class Pair:
                         manager["route_config"] = {**text, "validate_clusters": False}
                 found.append(bound(one))
                 for made in services.clusters(model, service, each):
-                    place = {"orders": self.bytes.port(inbound.INBOUND) if each.number == 90 else port}.get(
+                    place = {"orders": self.bytes.address(inbound.INBOUND)[1] if each.number == 90 else port}.get(
                         name, application
                     )
                     del made["eds_cluster_config"]
@@ -199,11 +201,12 @@ class Pair:
         self.client = start(CLIENT, found, [*clusters, cluster(outbound.PASSTHROUGH, echo)])
 
     def url(self, path: str = "/", service: str = "orders") -> str:
-        return f"http://127.0.0.1:{self.client.port(f'shop/{service}/80')}{path}"
+        host, port = self.client.address(f"shop/{service}/80")
+        return f"http://{host}:{port}{path}"
 
     def send(self, data: bytes, listener: str) -> bytes:
         """Over a connection of its own, until it is closed."""
-        with socket.create_connection(("127.0.0.1", self.client.port(listener)), timeout=10) as sock:
+        with socket.create_connection(self.client.address(listener), timeout=10) as sock:
             sock.sendall(data)
             back = sock.recv(len(data)) if data else b""
             sock.shutdown(socket.SHUT_WR)
