@@ -302,17 +302,27 @@ def peer_authentication(found: Object) -> PeerAuthentication:
 
 
 @dataclass(frozen=True)
+class Tracing:
+    """Where proxies send their spans, and of how many of the requests that nobody else has decided on."""
+
+    service: Name
+    port: int
+    percent: float
+
+
+@dataclass(frozen=True)
 class Settings:
     """What holds for the whole mesh: a MeshConfig, or its defaults."""
 
     mode: str = PERMISSIVE  # of namespaces that say nothing
     certificate_seconds: float = 3600.0
     telemetry: bool = True  # proxies tell the control plane of every request and connection
+    tracing: Tracing | None = None
 
     @property
     def reporting(self) -> tuple[object, ...]:
         """What every proxy's listeners depend on."""
-        return (self.telemetry,)
+        return self.telemetry, self.tracing
 
 
 def settings(found: Object) -> Settings:
@@ -324,4 +334,12 @@ def settings(found: Object) -> Settings:
         spec.get("defaultMode", Settings.mode),
         float(seconds or Settings.certificate_seconds),
         spec.get("telemetry", "Enabled") == "Enabled",
+        _tracing(spec["tracing"]) if "tracing" in spec else None,
     )
+
+
+def _tracing(found: Object) -> Tracing:
+    """As in a MeshConfig: {"collector": "NAMESPACE/SERVICE:PORT", "samplePercent": …}."""
+    place, _, port = found["collector"].rpartition(":")
+    namespace, _, name = place.partition("/")
+    return Tracing(Name(namespace, name), int(port), float(found.get("samplePercent", 10)))

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from labsupport.mesh.proxy import sds, wire
-from labsupport.mesh.proxy.bootstrap import bootstrap
+from labsupport.mesh.proxy.bootstrap import bootstrap, environment
 from labsupport.mesh.proxy.certificate import Keeper
 from labsupport.mesh.proxy.probes import Server
 from labsupport.mesh.proxy.settings import Settings, from_environment
@@ -60,7 +60,8 @@ class Sidecar:
             return int(self._failed)
         path = f"{self._settings.state}/envoy.json"
         sds.write(path, bootstrap(self._settings))
-        envoy = subprocess.Popen([self._settings.envoy, "-c", path, *FLAGS, *LISTENER_DRAIN])
+        words = [self._settings.envoy, "-c", path, *FLAGS, *LISTENER_DRAIN]
+        envoy = subprocess.Popen(words, env=os.environ | environment(self._settings))
         threading.Thread(target=self._end_envoy, args=(envoy,), daemon=True).start()
         status = envoy.wait()
         if self._stop.is_set() and status in (0, -signal.SIGTERM, -signal.SIGKILL):

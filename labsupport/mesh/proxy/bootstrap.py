@@ -30,6 +30,7 @@ STATS = (
     r".*(update_success|update_rejected|key_rotation_failed)",
     r"control_plane\..*",
     r"access_logs\..*",
+    r"tracing\.opentelemetry\..*",
     r"cluster_manager\.(active|warming)_clusters",
     r"listener_manager\.total_.*",
     r"server\.(live|uptime|state|memory_.*|days_until_first_cert_expiring)",
@@ -94,6 +95,17 @@ def bootstrap(settings: Settings) -> Json:
         # Every cluster's that names no mark of its own, also of those that come later.
         found["cluster_manager"] = {"upstream_bind_config": marked(settings.mark)}
     return found
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What Envoy says of itself in spans (https://opentelemetry.io/docs/specs/otel/resource/sdk/)."""
+    said = {
+        "service.name": settings.service_account,
+        "service.namespace": settings.namespace,
+        "k8s.namespace.name": settings.namespace,
+        "k8s.pod.name": settings.pod,
+    }
+    return {"OTEL_RESOURCE_ATTRIBUTES": ",".join(f"{key}={value}" for key, value in said.items())}
 
 
 def _ads() -> Json:

@@ -38,6 +38,7 @@ def clusters() -> list[Resource]:
 def listener(model: Model, workload: Workload) -> Json:
     """The listener on the port that the capture rules redirect to."""
     name, declared = workload.name, model.ports_of(workload)
+    model = reports.untraced(model, workload)
     held = model.authentication(name.namespace)
     ports = {**dict.fromkeys(held.ports if held else (), api.AUTO), **declared}
     chains = [_chain("nowhere", [envoy.tcp("nowhere", NOWHERE)], {"destination_port": names.INBOUND})]

@@ -97,6 +97,10 @@ def affected(before: Model, after: Model, changed: Reference, connected: Set[Nam
                 found = everything(after, connected)
         case "Secret":
             found = {Part(TRUST)}
+    if changed.kind == "Service" and (tracing := after.settings.tracing) and tracing.service == name:
+        found |= everything(
+            after, connected
+        )  # its cluster is named in every listener, or must not be any more
     if any(part.kind == ROUTES for part in found) or changed.kind == "Pod":
         found |= _explicit(before) | _explicit(after)
     return {part for part in found if part.kind != WORKLOAD or part.of in connected}

@@ -6,7 +6,10 @@ seen every second, or as soon as it is much.
 
 from __future__ import annotations
 
-from labsupport.mesh import names
+from dataclasses import replace
+
+from labsupport.mesh import api, names
+from labsupport.mesh.api import Workload
 from labsupport.mesh.model import Model
 from labsupport.mesh.translate import envoy
 from labsupport.mesh.translate.envoy import Json
@@ -20,11 +23,12 @@ PERIOD = "5s"  # what lasts longer is told of while it does; telemetry/ledger.py
 # The source tells only of what the destination's proxy cannot: what went wrong on the way, or went to no proxy.
 _UNSEEN = "response.flags != 0 || !has(upstream.tls_version)"
 _LOGS = "extensions.access_loggers"
+_DETECTORS = "extensions.tracers.opentelemetry.resource_detectors"
 
 
 def http(model: Model, name: str) -> Json:
     """The fields of an HTTP connection manager that make it report, `name` being INBOUND or OUTBOUND."""
-    found: Json = {}
+    found = tracing(model)
     if model.settings.telemetry:
         log = envoy.typed(
             "envoy.access_loggers.http_grpc",
@@ -35,11 +39,44 @@ def http(model: Model, name: str) -> Json:
             additional_response_headers_to_log=["grpc-status"],
             additional_response_trailers_to_log=["grpc-status"],
         )
-        found = {
+        found |= {
             "access_log": [_seen(log, name)],
             "access_log_options": {"access_log_flush_interval": PERIOD},
         }
     return found
+
+
+def tracing(model: Model) -> Json:
+    """The field of an HTTP connection manager that makes spans (W3C trace context, OTLP over gRPC).
+
+    A request that comes with a traceparent is as sampled as that says; of the others, a share. Nothing where the
+    collector's Service is not there, or its port is none of gRPC: Envoy would refuse the listener, or send nothing.
+    """
+    asked = model.settings.tracing
+    service = model.services.get(asked.service) if asked else None
+    port = service.port(asked.port) if asked and service else None
+    if asked is None or port is None or port.protocol != api.HTTP2:
+        return {}
+    environment = f"{_DETECTORS}.v3.EnvironmentResourceDetectorConfig"
+    provider = envoy.typed(
+        "envoy.tracers.opentelemetry",
+        "config.trace.v3.OpenTelemetryConfig",
+        grpc_service={"envoy_grpc": {"cluster_name": f"{asked.service}/{asked.port}"}, "timeout": "5s"},
+        # The proxy's own name and Pod, which its helper puts there: listeners are the same for many proxies.
+        resource_detectors=[
+            envoy.typed("envoy.tracers.opentelemetry.resource_detectors.environment", environment)
+        ],
+    )
+    return {"tracing": {"random_sampling": {"value": asked.percent}, "provider": provider}}
+
+
+def untraced(model: Model, workload: Workload) -> Model:
+    """The model, without tracing if this is the collector: a span sent to it must not make the next one."""
+    asked = model.settings.tracing
+    service = model.services.get(asked.service) if asked else None
+    if service is None or not service.selects(workload):
+        return model
+    return model.with_settings(replace(model.settings, tracing=None))
 
 
 def tcp(model: Model, name: str) -> Json:

@@ -184,9 +184,9 @@ class Pair:
                         manager["route_config"] = {**text, "validate_clusters": False}
                 found.append(bound(one))
                 for made in services.clusters(model, service, each):
-                    place = {"orders": self.bytes.address(inbound.INBOUND)[1] if each.number == 90 else port}.get(
-                        name, application
-                    )
+                    place = {
+                        "orders": self.bytes.address(inbound.INBOUND)[1] if each.number == 90 else port
+                    }.get(name, application)
                     del made["eds_cluster_config"]
                     made |= cluster(made["name"], place)
                     if name == "nobody":
