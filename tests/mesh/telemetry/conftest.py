@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import socketserver
 import subprocess
@@ -18,12 +19,15 @@ from typing import Any
 
 import grpc
 import pytest
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from labsupport.cluster import process
 from labsupport.mesh import names
 from labsupport.mesh.api import Name
 from labsupport.mesh.identity import ca
 from labsupport.mesh.model import Model
+from labsupport.mesh.proxy import bootstrap
+from labsupport.mesh.proxy.settings import Settings
 from labsupport.mesh.telemetry import collect
 from labsupport.mesh.telemetry.collect import Collector
 from labsupport.mesh.telemetry.places import Reporter
@@ -50,6 +54,7 @@ def objects() -> list[samples.Object]:
         samples.service("nobody", address="127.0.1.3"),
         samples.service("away", address="127.0.1.4"),
         samples.endpoint_slice("away", "away-1@127.0.0.1"),
+        samples.service("spans", {"name": "grpc", "port": 4317, "targetPort": 4317}, address="127.0.1.5"),
     ]
 
 
@@ -63,6 +68,8 @@ class Sink:
         self._thread.start()
         self.collector = self.call(self._made())
         self.ports = {pod: self.call(self._serve(pod)) for pod in ACCOUNTS}
+        self.spans: list[tuple[dict[str, str], Any]] = []  # the resource's attributes, and a span
+        self.traces = self.call(self._serve_traces())
 
     async def _made(self) -> Collector:
         return Collector(lambda: self.model)
@@ -73,6 +80,30 @@ class Sink:
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         self.servers = [*getattr(self, "servers", ()), server]
+        return int(port)
+
+    async def _serve_traces(self) -> int:
+        """A collector of spans: OTLP over gRPC (https://opentelemetry.io/docs/specs/otlp/)."""
+
+        async def export(request: Any, context: Any) -> Any:
+            for each in request.resource_spans:
+                of = {one.key: one.value.string_value for one in each.resource.attributes}
+                # Field 2, which is called scope_spans today: these protos are older.
+                for scope in each.instrumentation_library_spans:
+                    self.spans += [(of, span) for span in scope.spans]
+            return trace_service_pb2.ExportTraceServiceResponse()
+
+        handler = grpc.unary_unary_rpc_method_handler(
+            export,
+            trace_service_pb2.ExportTraceServiceRequest.FromString,
+            trace_service_pb2.ExportTraceServiceResponse.SerializeToString,
+        )
+        name = "opentelemetry.proto.collector.trace.v1.TraceService"
+        server = grpc.aio.server()
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {"Export": handler}),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        self.servers = [*self.servers, server]
         return int(port)
 
     def call(self, task: Any) -> Any:
@@ -220,8 +251,14 @@ class Pair:
 
 
 @pytest.fixture
-def sink() -> Iterator[Sink]:
-    made = Sink(samples.model(*objects()))
+def settings() -> list[samples.Object]:
+    """A MeshConfig, where a test wants one."""
+    return []
+
+
+@pytest.fixture
+def sink(settings: list[samples.Object]) -> Iterator[Sink]:
+    made = Sink(samples.model(*objects(), *settings))
     yield made
     made.end()
 
@@ -245,18 +282,22 @@ def start(envoy_program: Path, sink: Sink, tmp_path: Path) -> Iterator[Callable[
         control = cluster(
             names.CONTROL_CLUSTER, sink.ports[pod], typed_extension_protocol_options=envoy.HTTP2
         )
+        spans = cluster("shop/spans/4317", sink.traces, typed_extension_protocol_options=envoy.HTTP2)
+        settings = Settings(pod.name, pod.namespace, "uid", "10.244.0.9", ACCOUNTS[pod])
         config = {
             "node": {"id": str(pod), "cluster": f"{pod.namespace}/{ACCOUNTS[pod]}"},
             "admin": {"address": envoy.address("127.0.0.1", 0)},
             "static_resources": static(
-                {"listeners": listeners, "clusters": [*clusters, control]}, place, authority.roots_pem
+                {"listeners": listeners, "clusters": [*clusters, control, spans]}, place, authority.roots_pem
             ),
         }
         (place / "envoy.json").write_text(json.dumps(config))
         log, address = (place / "envoy.log").open("ab"), place / "admin"
         command = [str(envoy_program), "-c", str(place / "envoy.json"), "--concurrency", "1"]
         command += ["--disable-hot-restart", "-l", "warning", "--admin-address-path", str(address)]
-        child = process.start(command, stdout=log, stderr=log)
+        child = process.start(
+            command, stdout=log, stderr=log, env={**os.environ, **bootstrap.environment(settings)}
+        )
         running.append((child, log))
 
         def up() -> str:
