@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labsupport.mesh import api, names, traffic
+from labsupport.mesh import api, authorization, names, traffic
 from labsupport.mesh.api import Name, Object, Reference, Settings
 from labsupport.mesh.model import Model
 
@@ -15,6 +15,7 @@ KINDS = (
     ("gateway.networking.k8s.io/v1", "GRPCRoute"),
     ("mesh.labs.example/v1alpha1", "PeerAuthentication"),
     ("mesh.labs.example/v1alpha1", "TrafficPolicy"),
+    ("mesh.labs.example/v1alpha1", "AuthorizationPolicy"),
     ("mesh.labs.example/v1alpha1", "MeshConfig"),
 )
 
@@ -42,6 +43,8 @@ def applied(model: Model, found: Object, *, gone: bool = False) -> Model:
             return model.with_authentication(name, None if gone else api.peer_authentication(found))
         case "TrafficPolicy":
             return model.with_traffic(name, None if gone else traffic.traffic_policy(found))
+        case "AuthorizationPolicy":
+            return model.with_policy(name, None if gone else authorization.authorization_policy(found))
         case "MeshConfig":
             # Whoever may write into another namespace must not change the mesh.
             if name != MESH_CONFIG:

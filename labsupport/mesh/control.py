@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 log = logging.getLogger(__name__)
-WITH_STATUS = ("HTTPRoute", "GRPCRoute", "PeerAuthentication", "TrafficPolicy", "MeshConfig")
+WITH_STATUS = (
+    "HTTPRoute",
+    "GRPCRoute",
+    "PeerAuthentication",
+    "AuthorizationPolicy",
+    "TrafficPolicy",
+    "MeshConfig",
+)
 
 
 class Control:
@@ -113,15 +120,18 @@ class Control:
         for part, why in self.store.failures.items():
             if part.kind == parts.ROUTES:
                 found |= dict.fromkeys(self.model.routes_of[part.of], why)
+            elif part.kind == parts.AUTHORIZATION and (pod := self.model.workloads.get(part.of)):
+                found |= {policy.reference: why for policy in self.model.policies_for(pod)}
         return found
 
     def _met(self, name: Name) -> None:
         """The first proxy of a Pod has come, or its last one has gone."""
-        part = Part(parts.WORKLOAD, name)
+        own = [Part(kind, name) for kind in parts.OF_A_POD]
         if name in self.hub.connected:
-            self.hub.publish(self.store.update(self.model, [part]))
+            self.hub.publish(self.store.update(self.model, own))
         else:
-            self.store.drop(part)
+            for part in own:
+                self.store.drop(part)
 
     def _refused(self, keys: set[Key]) -> None:
         log.warning("refused: %s", ", ".join(sorted(key.name for key in keys)))

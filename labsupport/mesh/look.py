@@ -25,6 +25,7 @@ KINDS = {
     envoy.LISTENER: "listeners",
     envoy.ROUTES: "routes",
     envoy.SECRET: "secrets",
+    envoy.EXTENSION: "extensions",
 }
 TIMEOUT = 10.0  # seconds for the event loop to answer
 

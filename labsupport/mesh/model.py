@@ -21,6 +21,7 @@ from labsupport.mesh.api import (
     Slice,
     Workload,
 )
+from labsupport.mesh.authorization import AuthorizationPolicy
 from labsupport.mesh.traffic import TrafficPolicy, holding
 
 Key = TypeVar("Key", bound=Hashable)
@@ -68,6 +69,7 @@ class Model:
     routes: Mapping[Reference, Route] = field(default_factory=dict)
     authentications: Mapping[Name, PeerAuthentication] = field(default_factory=dict)
     traffic: Mapping[Name, TrafficPolicy] = field(default_factory=dict)
+    policies: Mapping[Name, AuthorizationPolicy] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
     roots: str = ""  # PEM: what peers' certificates are checked against
 
@@ -78,6 +80,7 @@ class Model:
     users_of: Index = Index()  # Service -> routes that send to it
     authentications_of: Index = Index()  # namespace -> PeerAuthentications
     traffic_of: Index = Index()  # Service -> TrafficPolicies that target it
+    policies_of: Index = Index()  # namespace -> AuthorizationPolicies
     explicit: Index = Index()  # namespace -> Pods with a proxy that are not captured
 
     # Each returns the model with the object as it is now; None means that it is gone. It is this same model if nothing
@@ -151,6 +154,14 @@ class Model:
         )
         return replace(self, traffic=_with(self.traffic, name, now), traffic_of=index)
 
+    def with_policy(self, name: Name, now: AuthorizationPolicy | None) -> Model:
+        """With an AuthorizationPolicy."""
+        before, place = self.policies.get(name), [name.namespace]
+        if before == now:
+            return self
+        index = self.policies_of.moved(name, place if before else [], place if now else [])
+        return replace(self, policies=_with(self.policies, name, now), policies_of=index)
+
     def with_settings(self, settings: Settings) -> Model:
         """With another MeshConfig."""
         return self if settings == self.settings else replace(self, settings=settings)
@@ -197,6 +208,11 @@ class Model:
         """What holds in a namespace: the PeerAuthentication of the first name, should there be several."""
         held = sorted(self.authentications_of[namespace])
         return self.authentications[held[0]] if held else None
+
+    def policies_for(self, workload: Workload) -> list[AuthorizationPolicy]:
+        """The AuthorizationPolicies that are for a Pod."""
+        held = (self.policies[name] for name in sorted(self.policies_of[workload.name.namespace]))
+        return [each for each in held if each.selects(workload)]
 
     def mode(self, namespace: str, port: int | None = None) -> str:
         """STRICT or PERMISSIVE, for a Pod's port or for all that have no mode of their own."""

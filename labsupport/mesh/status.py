@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labsupport.mesh import api, changes, names, traffic
+from labsupport.mesh import api, authorization, changes, names, traffic
 from labsupport.mesh.api import Name, Object, Parent, Reference, Route
 from labsupport.mesh.model import Model, parents
 from labsupport.mesh.translate import routes
@@ -33,7 +33,7 @@ def touched(before: Model, after: Model, changed: Reference) -> set[Reference]:
             # Those that share a parent with it, too: where there are both kinds, GRPCRoutes alone hold.
             found = [route for model in (before, after) if (route := model.routes.get(changed))]
             return {changed}.union(*(after.routes_of[parent] for route in found for parent in parents(route)))
-        case "PeerAuthentication" | "MeshConfig":
+        case "PeerAuthentication" | "AuthorizationPolicy" | "MeshConfig":
             return {changed}
         case "TrafficPolicy":
             # Those that share a target with it, too: another one may hold now.
@@ -63,10 +63,22 @@ def policy_conditions(model: Model, found: Object, refusal: str) -> list[Conditi
     if reference.kind == "MeshConfig" and name != changes.MESH_CONFIG:
         text = f"only the one in namespace {names.SYSTEM} holds: this one has no effect"
         return [Condition("Accepted", False, "Invalid", text)]
-    standing = (True, "Accepted", "it holds")
+    standing = (True, "Accepted", _holds(found))
     if reference.kind == "TrafficPolicy":
         standing = traffic.standing(model, traffic.traffic_policy(found))
     return [Condition("Accepted", *standing), _programmed(refusal)]
+
+
+def _holds(found: Object) -> str:
+    """That a policy holds, and where it does not do what it may be thought to."""
+    if found["kind"] != authorization.KIND:
+        return "it holds"
+    policy = authorization.authorization_policy(found)
+    needing = [str(index) for index, rule in enumerate(policy.rules) if rule.needs_http]
+    if not needing:
+        return "it holds"
+    what = "matches always" if policy.action == authorization.DENY else "never matches"
+    return f"it holds; where only bytes are seen, what rule {', '.join(needing)} says of HTTP {what}"
 
 
 def _programmed(refusal: str) -> Condition:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from labsupport.mesh import names
 from labsupport.mesh.api import Name
-from tests.mesh.samples import Object, endpoint_slice, pod, route, service, to, traffic_policy
+from tests.mesh.samples import Object, endpoint_slice, pod, policy, route, service, to, traffic_policy
 
 SPACES = ("shop", "other")
 SERVICES = ("a", "b")
@@ -123,8 +123,27 @@ def policies(draw: Any, space: str) -> Object:
 
 
 @st.composite
+def authorizations(draw: Any, space: str) -> Object:
+    call = draw(
+        st.sampled_from([{"paths": ["/a"]}, {"ports": [8080]}, {"ports": [8081], "methods": ["GET"]}])
+    )
+    spec = {
+        "action": draw(st.sampled_from(["Allow", "Deny"])),
+        "mode": draw(st.sampled_from(["Enforce", "Audit"])),
+    }
+    if draw(st.booleans()):
+        spec["selector"] = {"matchLabels": {"app": draw(st.sampled_from(SERVICES))}}
+    rules = draw(
+        st.lists(st.sampled_from([{"to": [call]}, {"from": [{"namespaces": ["shop"]}]}]), max_size=2)
+    )
+    made = policy(draw(st.sampled_from(["one", "two"])), *rules, **spec)
+    made["metadata"]["namespace"] = space
+    return made
+
+
+@st.composite
 def events(draw: Any) -> Event:
-    kind = draw(st.sampled_from([services, slices, pods, routes, others, policies]))
+    kind = draw(st.sampled_from([services, slices, pods, routes, others, policies, authorizations]))
     return Event(draw(kind(draw(st.sampled_from(SPACES)))), draw(st.integers(0, 3)) == 0)
 
 

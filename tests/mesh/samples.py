@@ -88,6 +88,12 @@ def route(
     return {"kind": kind, "metadata": metadata, "spec": {"parentRefs": [reference], "rules": list(rules)}}
 
 
+def policy(name: str, *rules: Object, **spec: Any) -> Object:
+    """An AuthorizationPolicy in the namespace shop."""
+    metadata = {"name": name, "namespace": "shop", "generation": 1}
+    return {"kind": "AuthorizationPolicy", "metadata": metadata, "spec": {"rules": list(rules), **spec}}
+
+
 def to(*backends: str, **rule: Any) -> Object:
     """A rule that sends to Services named "name" or "name:weight"."""
     refs: list[Object] = []

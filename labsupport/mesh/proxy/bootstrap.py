@@ -36,6 +36,12 @@ STATS = (
     r"server\.(live|uptime|state|memory_.*|days_until_first_cert_expiring)",
 )
 
+# RBAC compares several headers of one name as one, joined by commas, which a policy then takes for a doubt
+# (authorization.py). Envoy's own way, any one of them suffices, would let an Allow pass whatever else is sent.
+RUNTIME = {"layers": [
+    {"name": "mesh", "static_layer": {"envoy.reloadable_features.rbac_match_headers_individually": False}}
+]}  # fmt: skip
+
 
 def bootstrap(settings: Settings) -> Json:
     """The bootstrap for one sidecar."""
@@ -73,6 +79,7 @@ def bootstrap(settings: Settings) -> Json:
                 _page("metrics", settings.metrics_port, "/stats/prometheus", "/stats/prometheus"),
             ],
         },
+        "layered_runtime": RUNTIME,
         "stats_config": {
             "stats_matcher": {
                 "inclusion_list": {"patterns": [{"safe_regex": {"regex": regex}} for regex in STATS]}

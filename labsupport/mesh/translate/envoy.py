@@ -10,14 +10,15 @@ from typing import Any
 
 Json = dict[str, Any]
 
-_TYPE = "type.googleapis.com/envoy."
+TYPE = _TYPE = "type.googleapis.com/envoy."
 CLUSTER = f"{_TYPE}config.cluster.v3.Cluster"
 ENDPOINTS = f"{_TYPE}config.endpoint.v3.ClusterLoadAssignment"
 LISTENER = f"{_TYPE}config.listener.v3.Listener"
 ROUTES = f"{_TYPE}config.route.v3.RouteConfiguration"
 SECRET = f"{_TYPE}extensions.transport_sockets.tls.v3.Secret"
+EXTENSION = f"{_TYPE}config.core.v3.TypedExtensionConfig"
 # Over one ADS stream: what another kind refers to goes first (make before break).
-PUSH_ORDER = (CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET)
+PUSH_ORDER = (CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET, EXTENSION)
 
 ADS = {"ads": {}, "resource_api_version": "V3"}
 SO_MARK = {"level": 1, "name": 36, "state": "STATE_PREBIND"}  # SOL_SOCKET, SO_MARK, before connect(2)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from labsupport.mesh import api, names
 from labsupport.mesh.api import Name, Reference, Workload
+from labsupport.mesh.authorization import spellings
 from labsupport.mesh.model import Model
-from labsupport.mesh.translate import envoy, reports, tls
+from labsupport.mesh.translate import authorization, envoy, reports, tls
 from labsupport.mesh.translate.envoy import Json
 from labsupport.mesh.translate.outbound import NOWHERE
 from labsupport.mesh.translate.resource import EVERYONE, Key, Resource, of_workload
 
 INBOUND, INBOUND_HTTP2 = "inbound", "inbound/http2"
 SNIFF_TIMEOUT = "1s"
+# To applications after CGI these would be the header that says who called.
+_FORGED = spellings("x-forwarded-client-cert")
 _HTTP_PROTOCOLS = ["http/1.1", "http/1.0"]
 
 
@@ -25,7 +28,9 @@ def translate(model: Model, name: Name) -> list[Resource]:
     if workload is None or workload.capture != "redirect":
         return []
     held = model.authentication(name.namespace)
-    sources = (Reference("Pod", *name), *([held.reference] if held else []))
+    decides = any(of_bytes(model, workload).values())
+    policies = [each.reference for each in model.policies_for(workload)] if decides else []
+    sources = (Reference("Pod", *name), *([held.reference] if held else []), *policies)
     return [Resource(Key(envoy.LISTENER, of_workload(name), INBOUND), listener(model, workload), sources)]
 
 
@@ -37,15 +42,12 @@ def clusters() -> list[Resource]:
 
 def listener(model: Model, workload: Workload) -> Json:
     """The listener on the port that the capture rules redirect to."""
-    name, declared = workload.name, model.ports_of(workload)
+    name, ports, tcp = workload.name, _ports(model, workload), of_bytes(model, workload)
     model = reports.untraced(model, workload)
-    held = model.authentication(name.namespace)
-    ports = {**dict.fromkeys(held.ports if held else (), api.AUTO), **declared}
     chains = [_chain("nowhere", [envoy.tcp("nowhere", NOWHERE)], {"destination_port": names.INBOUND})]
-    ports.pop(names.INBOUND, None)  # nothing but this proxy listens there
     for number, protocol in sorted(ports.items()):
-        chains += _chains(model, protocol, model.mode(name.namespace, number), number)
-    chains += _chains(model, api.AUTO, model.mode(name.namespace), None)
+        chains += _chains(model, protocol, model.mode(name.namespace, number), number, tcp[number])
+    chains += _chains(model, api.AUTO, model.mode(name.namespace), None, tcp[None])
     return {
         "name": INBOUND,
         "address": envoy.address("0.0.0.0", names.INBOUND),  # noqa: S104 (redirected connections come to any address)
@@ -57,8 +59,22 @@ def listener(model: Model, workload: Workload) -> Json:
     }
 
 
-def _chains(model: Model, protocol: str, mode: str, port: int | None) -> list[Json]:
-    """The filter chains of a port, or of all ports that have none of their own."""
+def _ports(model: Model, workload: Workload) -> dict[int, str]:
+    """The ports with filter chains of their own, and their protocols."""
+    held = model.authentication(workload.name.namespace)
+    ports = {**dict.fromkeys(held.ports if held else (), api.AUTO), **model.ports_of(workload)}
+    ports.pop(names.INBOUND, None)  # nothing but this proxy listens there
+    return ports
+
+
+def of_bytes(model: Model, workload: Workload) -> dict[int | None, list[Json]]:
+    """The filters before bytes are passed on, of each port with chains of its own and (None) of all others."""
+    ports: list[int | None] = [*_ports(model, workload), None]
+    return {port: authorization.tcp_filters(model, workload, port) for port in ports}
+
+
+def _chains(model: Model, protocol: str, mode: str, port: int | None, tcp: list[Json]) -> list[Json]:
+    """The filter chains of a port, or of all ports that have none of their own; `tcp`: filters of those for bytes."""
     own: Json = {"destination_port": port} if port is not None else {}
     label = str(port) if port is not None else "any"
     found = []
@@ -72,17 +88,20 @@ def _chains(model: Model, protocol: str, mode: str, port: int | None) -> list[Js
         offered = [names.ALPN_TCP] if protocol == api.AUTO else [names.ALPN_TCP, names.ALPN_MESH]
         chain = _chain(
             f"{label}-mesh-tcp",
-            [envoy.tcp("inbound.mesh", INBOUND, **told)],
+            [*tcp, envoy.tcp("inbound.mesh", INBOUND, **told)],
             own | mesh | {"application_protocols": offered},
         )
         found.append(chain | {"transport_socket": tls.downstream([names.ALPN_TCP])})
     if mode == api.PERMISSIVE:
-        plain: Json = {"transport_protocol": "raw_buffer"}
-        if protocol == api.AUTO:
-            plain["application_protocols"] = _HTTP_PROTOCOLS
+        raw = {"transport_protocol": "raw_buffer"}
+        bytes_ = [*tcp, envoy.tcp("inbound.plain", INBOUND, **told)]
         if protocol in (api.HTTP, api.HTTP2, api.AUTO):
-            found.append(_chain(f"{label}-plain", [_http(model, protocol, mesh=False)], own | plain))
-        found.append(_chain(f"{label}-plain-tcp", [envoy.tcp("inbound.plain", INBOUND, **told)], own))
+            only = {"application_protocols": _HTTP_PROTOCOLS} if protocol == api.AUTO else {}
+            found.append(_chain(f"{label}-plain", [_http(model, protocol, mesh=False)], own | raw | only))
+        # Two, for Envoy does not go back: of TLS that no chain of TLS here takes, it asks no chain that names none.
+        if protocol not in (api.HTTP, api.HTTP2):
+            found.append(_chain(f"{label}-plain-tcp", bytes_, own | raw))
+        found.append(_chain(f"{label}-plain-tls", bytes_, own | {"transport_protocol": "tls"}))
     return found
 
 
@@ -103,7 +122,11 @@ def _http(model: Model, protocol: str, *, mesh: bool) -> Json:
     hosts = [{"name": "application", "domains": ["*"], "routes": [route]}]
     return envoy.http(
         f"inbound.{'mesh' if mesh else 'plain'}",
-        routes={"name": INBOUND, "virtual_hosts": hosts},
+        routes={"name": INBOUND, "virtual_hosts": hosts, "request_headers_to_remove": _FORGED},
+        filters=authorization.http_filters(),
+        # What is decided on is what the application gets.
+        normalize_path=True,
+        merge_slashes=True,
         **caller,
         **reports.http(model, reports.INBOUND),
     )

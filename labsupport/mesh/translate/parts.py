@@ -11,7 +11,7 @@ from typing import NamedTuple
 from labsupport.mesh import names
 from labsupport.mesh.api import Name, Reference
 from labsupport.mesh.model import Model, parents
-from labsupport.mesh.translate import envoy, explicit, inbound, outbound, routes, services, tls
+from labsupport.mesh.translate import authorization, envoy, explicit, inbound, outbound, routes, services, tls
 from labsupport.mesh.translate.resource import EVERYONE, Key, Resource
 
 
@@ -23,7 +23,8 @@ class Part(NamedTuple):
 
 
 SERVICE, ROUTES, WORKLOAD, OUTBOUND, TRUST = "service", "routes", "workload", "outbound", "trust"
-EXPLICIT = "explicit"
+EXPLICIT, AUTHORIZATION = "explicit", "authorization"
+OF_A_POD = (WORKLOAD, AUTHORIZATION)  # what nobody but the Pod's own proxy asks for
 
 
 def translate(model: Model, part: Part) -> list[Resource]:
@@ -35,6 +36,8 @@ def translate(model: Model, part: Part) -> list[Resource]:
             return routes.translate(model, part.of)
         case "workload":
             return inbound.translate(model, part.of)
+        case "authorization":
+            return authorization.translate(model, part.of)
         case "outbound":
             return [*outbound.translate(model), *inbound.clusters()]
         case "explicit":
@@ -50,7 +53,7 @@ def translate(model: Model, part: Part) -> list[Resource]:
 
 def everything(model: Model, connected: Set[Name]) -> set[Part]:
     """All parts of a mesh with these proxies."""
-    found = {Part(OUTBOUND), Part(TRUST), *(Part(WORKLOAD, name) for name in connected)}
+    found = {Part(OUTBOUND), Part(TRUST), *(Part(each, name) for name in connected for each in OF_A_POD)}
     for name in model.services:
         found |= {Part(SERVICE, name), Part(ROUTES, name)}
     return found | _explicit(model)
@@ -79,7 +82,7 @@ def affected(before: Model, after: Model, changed: Reference, connected: Set[Nam
                 if part := model.slices.get(name):
                     found.add(Part(SERVICE, part.service))
         case "Pod":
-            found = {Part(OUTBOUND), Part(WORKLOAD, name)}
+            found = {Part(OUTBOUND), *(Part(each, name) for each in OF_A_POD)}
             found |= {Part(SERVICE, service) for service in after.services_of[name]}
         case "HTTPRoute" | "GRPCRoute":
             for model in (before, after):
@@ -91,6 +94,8 @@ def affected(before: Model, after: Model, changed: Reference, connected: Set[Nam
                 found |= {Part(SERVICE, each), Part(ROUTES, each)}
         case "PeerAuthentication":
             found = {Part(WORKLOAD, each) for each in connected if each.namespace == name.namespace}
+        case "AuthorizationPolicy":
+            found = _authorized(before, after, name, connected)
         case "MeshConfig":
             found = {Part(WORKLOAD, each) for each in connected}
             if before.settings.reporting != after.settings.reporting:
@@ -103,7 +108,21 @@ def affected(before: Model, after: Model, changed: Reference, connected: Set[Nam
         )  # its cluster is named in every listener, or must not be any more
     if any(part.kind == ROUTES for part in found) or changed.kind == "Pod":
         found |= _explicit(before) | _explicit(after)
-    return {part for part in found if part.kind != WORKLOAD or part.of in connected}
+    return {part for part in found if part.kind not in OF_A_POD or part.of in connected}
+
+
+def _authorized(before: Model, after: Model, policy: Name, connected: Set[Name]) -> set[Part]:
+    """The Pods that a policy is or was for; their listeners too where it says something of bytes."""
+    found = set()
+    for name in connected:
+        pod = after.workloads.get(name)
+        held = [each for model in (before, after) if pod and (each := model.policies.get(policy))]
+        if pod and any(each.selects(pod) for each in held):
+            found.add(Part(AUTHORIZATION, name))
+            # The listener names its policies, where it has any.
+            if any(filters for model in (before, after) for filters in inbound.of_bytes(model, pod).values()):
+                found.add(Part(WORKLOAD, name))
+    return found
 
 
 def _explicit(model: Model) -> set[Part]:

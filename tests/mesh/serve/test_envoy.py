@@ -11,6 +11,7 @@ from labsupport.mesh import names
 from labsupport.mesh.translate import envoy
 from tests.mesh import samples
 from tests.mesh.conftest import Control, Envoy, wait
+from tests.mesh.translate.test_golden import POLICIES
 
 
 def everything() -> list[samples.Object]:
@@ -66,6 +67,7 @@ def everything() -> list[samples.Object]:
             samples.to("orders", filters=[rewrite]),
         ),
         samples.route("consumer", samples.to("orders"), namespace="other"),
+        *POLICIES,
         samples.route("grpc", samples.to("all", **method), parent="all", kind="GRPCRoute"),
         {
             "kind": "PeerAuthentication",

@@ -98,6 +98,19 @@ def governed(name: str, protocol: str = "http", *rules: Object) -> list[Object]:
 
 
 TIMED = to("one", "two", timeouts={"backendRequest": "100ms"}, matches=[{"method": "PUT"}])
+CALLER = {
+    "identities": ["shop/web", "*/batch", "spiffe://labs.example/ns/other/sa/web"],
+    "namespaces": ["shop"],
+}
+CALL = {"methods": ["GET"], "paths": ["/stock/*", "/healthz"], "ports": [8080, 9090],
+        "headers": [{"name": "x-tenant", "values": ["a", "b*"]}]}  # fmt: skip
+POLICIES = [
+    samples.policy("allow", {"from": [CALLER], "to": [CALL]}, {"notFrom": [CALLER], "notTo": [CALL]}),
+    samples.policy("deny", {"from": [CALLER], "to": [CALL]}, {"to": [{"ports": [8080]}]}, action="Deny"),
+    samples.policy("tried", {"to": [CALL]}, mode="Audit", action="Deny"),
+    samples.policy("trial", {}, mode="Audit"),
+    samples.policy("another", action="Deny", selector={"matchLabels": {"app": "other"}}),
+]
 ORDERS, POD = Name("shop", "orders"), Name("shop", "orders-1")
 GRPC = [
     to("orders", matches=[{"method": {"service": "shop.Orders", "method": "Get"}}]),
@@ -133,6 +146,10 @@ CASES: dict[str, tuple[Part, list[Object]]] = {
     "workload-grpc": (Part("workload", POD), behind("grpc", policy(mode="STRICT"))),
     "workload-ports": (Part("workload", POD), behind("any", policy(mode="STRICT", ports=[
         {"port": 8080, "mode": "PERMISSIVE"}, {"port": 9090, "mode": "PERMISSIVE"}]))),
+    "workload-authorized": (Part("workload", POD), behind("any", *POLICIES)),
+    "authorization": (Part("authorization", POD), behind("http", *POLICIES)),
+    "authorization-none": (Part("authorization", POD), behind("http")),
+    "authorization-nobody": (Part("authorization", POD), behind("http", samples.policy("nobody"))),
     "outbound": (Part("outbound"), [*samples.shop(), excluded()]),
     "outbound-alone": (Part("outbound"), []),
     "explicit": (Part("explicit", Name("shop", "")), [*consumer(), explicit()]),
