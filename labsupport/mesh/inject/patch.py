@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from labsupport.mesh import names
-from labsupport.mesh.inject import containers, probes
+from labsupport.mesh.inject import containers, marks, probes
 from labsupport.mesh.inject.asked import ENV, BadPod, Object, Settings, asked_of, reason_to_leave
 
 
@@ -29,7 +29,7 @@ def patch(pod: Object, namespace: str, settings: Settings) -> list[Object]:
         first = [containers.proxy_container(asked, settings, {})]
     else:
         rewritten = probes.rewrite(spec)
-        operations = rewritten.operations
+        operations = [*rewritten.operations, *marks.without_mark(spec)]
         first = [
             containers.capture_container(asked, settings),
             containers.proxy_container(asked, settings, rewritten.originals),

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from labsupport.mesh import names
-from labsupport.mesh.inject import asked, patch
+from labsupport.mesh.inject import asked, marks, patch
 from labsupport.mesh.inject.asked import BadPod, Object, Settings
 
 API_VERSION = "admission.k8s.io/v1"
@@ -65,6 +65,8 @@ def _answer(
     answer: dict[str, Any] = {"allowed": True}
     warnings = [f"the annotation {key} means nothing to the mesh" for key in asked.unknown_annotations(pod)]
     if operations:
+        if asked.asked_of(pod, settings).capture == asked.REDIRECT:  # else it need not even set a mark
+            warnings += marks.warnings(pod)
         answer["patchType"] = "JSONPatch"
         answer["patch"] = base64.b64encode(json.dumps(operations).encode()).decode()
         if not request.get("dryRun"):
