@@ -10,7 +10,7 @@ PARTS = ("propagation", "pair", "footprint", "scale", "calm")
 
 def measure(parts: Sequence[str] = PARTS) -> dict[str, Any]:
     """Measure these parts on a cluster of its own. The keys of what is returned are in the README of the mesh."""
-    from labsupport.cluster.meshbench import calm, footprint, pair, propagation, scale
+    from labsupport.cluster.meshbench import authorization, calm, footprint, pair, propagation, scale
     from labsupport.cluster.meshbench.figures import machine
     from labsupport.cluster.meshbench.place import place
 
@@ -18,6 +18,7 @@ def measure(parts: Sequence[str] = PARTS) -> dict[str, Any]:
     with place() as here:
         if "propagation" in parts:
             found["propagation_ms"] = propagation.measure(here).as_dict()
+            found["propagation_ms"]["authz"] = authorization.measure(here).as_dict()
         if "pair" in parts:
             found["pair"] = pair.measure(here).as_dict()
         if "footprint" in parts:
@@ -37,6 +38,7 @@ def describe(found: dict[str, Any]) -> str:
             f"route changed to last stale answer  {_spread(part['route'])} ms, {part['failed']} failed"
         )
         lines.append(f"  of that until the API's answer    {_spread(part['apply'])} ms")
+        lines += _authorization(part["authz"])
     if part := found.get("pair"):
         for name, key in (("CPU a request", "cpu"), ("added p50", "p50"), ("added p99", "p99")):
             ratio = part[f"ratio_{key}"]
@@ -63,6 +65,16 @@ def describe(found: dict[str, Any]) -> str:
         f"{each['doing']}: {each['failed']} of {each['requests']} failed" for each in found.get("calm", ())
     ]
     return "\n".join(lines)
+
+
+def _authorization(part: dict[str, Any]) -> list[str]:
+    every = {key: part[key] for key in ("min", "p50", "p90", "p99", "max")}
+    return [
+        f"policy changed to last stale answer {_spread(every)} ms, {part['failed']} failed",
+        f"  to a refusal                      {_spread(part['deny'])} ms",
+        f"  to an answer                      {_spread(part['allow'])} ms",
+        f"  of that until the API's answer    {_spread(part['apply'])} ms",
+    ]
 
 
 def _spread(values: dict[str, float]) -> str:

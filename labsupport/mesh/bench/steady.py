@@ -1,10 +1,10 @@
 """Requests at a fixed rate over connections that stay open.
 
 `python3 -m labsupport.mesh.bench.steady URL RATE SECONDS CONNECTIONS [STOP]` sends for so many seconds, or until there
-is a file STOP. It prints one JSON document: latencies, failures,
-and for each value of the header x-version when it was answered first and last (seconds since the epoch), by which a
-change's last stale answer is found. A request that starts late is measured from when it was due. Raw HTTP/1.1 on
-asyncio: a client library would cost more than what is measured.
+is a file STOP. It prints one JSON document: latencies, failures, for each value of the header x-version when it was
+answered first and last (seconds since the epoch), by which a change's last stale answer is found, and for each status
+when it was answered. A request that starts late is measured from when it was due. Raw HTTP/1.1 on asyncio: a client
+library would cost more than what is measured.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ class Seen:
     latencies_ms: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     versions: dict[str, list[float]] = field(default_factory=dict)  # x-version: first and last answer
+    times: dict[int, list[float]] = field(default_factory=dict)  # status: when it was answered
 
     def answered(self, status: int, version: str, milliseconds: float) -> None:
         """An answer has come, just now."""
         now = time.time()
         self.versions.setdefault(version, [now, now])[1] = now
+        self.times.setdefault(status, []).append(now)
         if status < 400:
             self.latencies_ms.append(milliseconds)
         else:
@@ -50,6 +52,7 @@ class Seen:
             "p50_ms": percentile(ordered, 50),
             "p99_ms": percentile(ordered, 99),
             "versions": self.versions,
+            "times": {status: [round(at, 4) for at in each] for status, each in self.times.items()},
         }
 
 
