@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from labsupport.mesh import names, page
+from labsupport.mesh.api import Name
 from labsupport.mesh.control import Control
 from labsupport.mesh.serve.hub import Proxy
 from labsupport.mesh.telemetry import expose, pages
@@ -44,13 +45,13 @@ def mesh(control: Control) -> dict[str, Any]:
     }
 
 
-def graph(control: Control, seconds: float) -> dict[str, Any]:
-    """Who calls whom: see telemetry/topology.py."""
-    return topology(control.telemetry.ledger, control.model, control.hub.connected, seconds)
+def graph(control: Control, connected: Set[Name], seconds: float) -> dict[str, Any]:
+    """Who calls whom: see telemetry/topology.py. In any thread: with many edges the event loop cannot wait for it."""
+    return topology(control.telemetry.ledger, control.model, connected, seconds)
 
 
 def metrics(control: Control) -> str:
-    """The same since the start, for Prometheus."""
+    """The same since the start, for Prometheus; in any thread, too."""
     return expose.text(control.telemetry.ledger, len(control.hub.proxies))
 
 
@@ -106,6 +107,9 @@ def server(control: Control, loop: asyncio.AbstractEventLoop, port: int = names.
     """A server on loopback; `serve_forever` belongs in a thread of its own."""
     ask = asking(loop)
 
+    def drawn(seconds: float) -> dict[str, Any]:
+        return graph(control, ask(lambda: control.hub.connected), seconds)
+
     class Handler(BaseHTTPRequestHandler):
         """One connection."""
 
@@ -118,9 +122,9 @@ def server(control: Control, loop: asyncio.AbstractEventLoop, port: int = names.
                 case ["proxies"]:
                     found = ask(lambda: proxies(control))
                 case ["topology"]:
-                    found = ask(lambda: graph(control, pages.seconds(query)))
+                    found = drawn(pages.seconds(query))
                 case [""] | ["view"]:
-                    self.page(page.answer(self.path, lambda asked: ask(lambda: graph(control, asked))) or b"")
+                    self.page(page.answer(self.path, drawn) or b"")
                     return
                 case ["tap"]:
                     self.send_response(200)

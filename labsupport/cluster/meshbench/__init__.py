@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-PARTS = ("propagation", "pair", "footprint", "scale", "calm")
+PARTS = ("propagation", "pair", "footprint", "scale", "telemetry", "calm")
 
 
 def measure(parts: Sequence[str] = PARTS) -> dict[str, Any]:
     """Measure these parts on a cluster of its own. The keys of what is returned are in the README of the mesh."""
-    from labsupport.cluster.meshbench import authorization, calm, footprint, pair, propagation, scale
+    from labsupport.cluster.meshbench import authorization, calm, footprint, pair, propagation, scale, telemetry
     from labsupport.cluster.meshbench.figures import machine
     from labsupport.cluster.meshbench.place import place
 
@@ -25,6 +25,8 @@ def measure(parts: Sequence[str] = PARTS) -> dict[str, Any]:
             found["footprint"] = footprint.measure(here).as_dict()
         if "scale" in parts:
             found |= scale.measure(here)
+        if "telemetry" in parts:
+            found["telemetry"] = telemetry.measure(here)
         if "calm" in parts:
             found["calm"] = calm.as_dict(calm.measure(here))
     return found
@@ -60,6 +62,16 @@ def describe(found: dict[str, Any]) -> str:
     if slopes := found.get("slopes"):
         lines.append(
             "growth of CPU for a change (exponent): " + ", ".join(f"{k} {v}" for k, v in slopes.items())
+        )
+    if part := found.get("telemetry"):
+        cost, exact, edges = part["cost"]["share"], part["exact"], part["edges"]
+        lines.append(
+            f"telemetry's share of CPU       {cost['median']:.1%} ({cost['min']:.1%} to {cost['max']:.1%})"
+        )
+        lines.append(f"requests sent, and counted     {exact['sent']}, {exact['counted']}")
+        lines.append(
+            f"{edges['edges']} edges: {edges['counted']} of {edges['requests']} counted, CPU {edges['cpu_us']} us, "
+            f"{edges['rss_mb']} MB, topology {edges['topology_ms']} ms, loop late by p99 {edges['late_p99_ms']} ms"
         )
     lines += [
         f"{each['doing']}: {each['failed']} of {each['requests']} failed" for each in found.get("calm", ())

@@ -49,7 +49,7 @@ class Counts:
         self.limited += other.limited
         self.sum_us += other.sum_us
         self.busy_us += other.busy_us
-        for at, count in other.latencies.items():
+        for at, count in [*other.latencies.items()]:  # it may grow meanwhile, in another thread
             self.latencies[at] = self.latencies.get(at, 0) + count
         self.connections += other.connections
         self.bytes_out += other.bytes_out

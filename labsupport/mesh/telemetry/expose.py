@@ -6,21 +6,26 @@ a second at the control plane's start, for what is forty lines. A test reads it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from operator import itemgetter
 
 from labsupport.mesh.telemetry.counts import CLASSES, HTTP, TCP, Counts, Edge
 from labsupport.mesh.telemetry.histogram import BOUNDS, SHOWN
 from labsupport.mesh.telemetry.ledger import Ledger
 
+_LE = (*(f'le="{BOUNDS[each] / 1e6:g}"' for each in SHOWN), 'le="+Inf"')
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-Labels = Mapping[str, Any]
-Sample = tuple[str, Labels, float]  # what follows the name of the family, labels, value
+Sample = tuple[str, str, float]  # what follows the name of the family, labels as they are written, value
 
 
 def text(ledger: Ledger, proxies: int) -> str:
-    """Everything, to be called where the ledger belongs."""
-    found = [(_labels(edge), edge, history.total) for edge, history in sorted(ledger.edges.items())]
+    """Everything; in any thread."""
+    found = [
+        (_labels(edge), edge, history.total)
+        for edge, history in sorted([*ledger.edges.items()], key=itemgetter(0))
+    ]
     http = [(labels, counts) for labels, edge, counts in found if edge.protocol == HTTP]
     tcp = [(labels, counts) for labels, edge, counts in found if edge.protocol == TCP]
     both = [(labels, counts) for labels, _, counts in found]
@@ -29,9 +34,10 @@ def text(ledger: Ledger, proxies: int) -> str:
 
     def family(name: str, kind: str, about: str, samples: Iterable[Sample]) -> None:
         lines.append(f"# HELP {name} {about}\n# TYPE {name} {kind}")
-        lines.extend(f"{name}{end}{_braces(labels)} {_number(value)}" for end, labels, value in samples)
+        for end, labels, value in samples:
+            lines.append(f"{name}{end}{{{labels}}} {value}" if labels else f"{name}{end} {value}")
 
-    def counter(name: str, about: str, of: Sequence[tuple[Labels, Counts]], key: str) -> None:
+    def counter(name: str, about: str, of: Sequence[tuple[str, Counts]], key: str) -> None:
         family(name, "counter", about, (("", labels, getattr(counts, key)) for labels, counts in of))
 
     family("mesh_requests_total", "counter", "Requests that have ended.", _requests(http))
@@ -66,48 +72,39 @@ def text(ledger: Ledger, proxies: int) -> str:
         ("mesh_telemetry_lost_total", "counter", "Entries that could not be read or counted.", ledger.lost),
         ("mesh_telemetry_start_time_seconds", "gauge", "Since when is counted.", ledger.since),
     ):
-        family(name, kind, about, [("", {}, value)])
+        family(name, kind, about, [("", "", value)])
     return "\n".join(lines) + "\n"
 
 
-def _labels(edge: Edge) -> dict[str, Any]:
-    return {
-        "source": edge.source,
-        "destination": edge.target,
-        "service": edge.service,
-        "protocol": edge.protocol,
-        "mtls": str(edge.mtls).lower(),
-        "reporter": edge.reporter,
-    }
+def _labels(edge: Edge) -> str:
+    said = (
+        ("source", edge.source),
+        ("destination", edge.target),
+        ("service", edge.service),
+        ("protocol", edge.protocol),
+        ("mtls", str(edge.mtls).lower()),
+        ("reporter", edge.reporter),
+    )
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in said)
 
 
-def _requests(found: Iterable[tuple[Labels, Counts]]) -> Iterator[Sample]:
+def _requests(found: Iterable[tuple[str, Counts]]) -> Iterator[Sample]:
     for labels, counts in found:
         for name, count in zip(CLASSES, counts.classes, strict=True):
             if count:
-                yield "", {**labels, "code_class": name}, count
+                yield "", f'{labels},code_class="{name}"', count
 
 
-def _durations(found: Iterable[tuple[Labels, Counts]]) -> Iterator[Sample]:
+def _durations(found: Iterable[tuple[str, Counts]]) -> Iterator[Sample]:
     for labels, counts in found:
-        below, done = 0, -1
-        for shown in SHOWN:
-            below += sum(counts.latencies.get(at, 0) for at in range(done + 1, shown + 1))
-            done = shown
-            yield "_bucket", {**labels, "le": f"{BOUNDS[shown] / 1e6:g}"}, below
-        yield "_bucket", {**labels, "le": "+Inf"}, counts.requests
+        within = [0] * (len(SHOWN) + 1)
+        for at, count in [*counts.latencies.items()]:
+            within[bisect_left(SHOWN, at)] += count
+        for bound, below in zip(_LE, accumulate(within), strict=True):
+            yield "_bucket", f"{labels},{bound}", below
         yield "_sum", labels, counts.sum_us / 1e6
-        yield "_count", labels, counts.requests
-
-
-def _braces(labels: Labels) -> str:
-    inside = ",".join(f'{name}="{_escaped(str(value))}"' for name, value in labels.items())
-    return f"{{{inside}}}" if inside else ""
+        yield "_count", labels, sum(within)
 
 
 def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _number(value: float) -> str:
-    return repr(value) if isinstance(value, float) else str(value)

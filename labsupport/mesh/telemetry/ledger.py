@@ -1,7 +1,7 @@
 """The counts of all edges: since the start, and in buckets of some seconds for what happens now.
 
-To be used in one event loop. What is kept grows with the edges that there are, not with requests: 1,000 edges that are
-never quiet take some 30 MB.
+To be written in one event loop; what only reads may do so in another thread. What is kept grows with the edges that
+there are, not with requests: 1,000 edges that are never quiet take some 30 MB.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ KEPT = 300  # seconds, the longest window
 MAX_EDGES = 20_000  # further ones are counted as lost: a mistake somewhere must not use up the memory
 # Seconds after which a proxy tells of a request or a connection that still lasts, and again and again.
 PERIOD = 5
+FEW = 1_000  # of what lasts: from then on it is looked for what has been forgotten
 FORGET = 3 * PERIOD + 1  # seconds without a word, after which it is taken for ended with its proxy
 
 
@@ -47,6 +48,7 @@ class Ledger:
         self.since = now()
         self.edges: dict[Edge, History] = {}
         self.open: dict[str, Open] = {}  # by the id that the proxy gave it
+        self._full = FEW
         self.entries = 0  # that were counted
         self.lost = 0  # that were received, and could not be read or counted
 
@@ -73,6 +75,9 @@ class Ledger:
             return
         self.add(edge, self._moved(key, bytes_out, bytes_in))
         self.open[key] = Open(edge, self.now(), bytes_out, bytes_in)
+        if len(self.open) >= self._full:
+            self.forget()
+            self._full = 2 * len(self.open) + FEW
 
     def ended(self, key: str, bytes_out: int = 0, bytes_in: int = 0) -> tuple[bool, Counts]:
         """Something has ended: whether it was told of before, and the bytes since then, to be counted."""
@@ -88,12 +93,15 @@ class Ledger:
     def lasts(self) -> dict[Edge, int]:
         """How many requests and connections are told to last, by edge."""
         now, found = self.now(), dict[Edge, int]()
-        for key, each in [*self.open.items()]:
-            if now - each.at > FORGET:
-                del self.open[key]
-            else:
+        for each in [*self.open.values()]:
+            if now - each.at <= FORGET:
                 found[each.edge] = found.get(each.edge, 0) + 1
         return found
+
+    def forget(self) -> None:
+        """Drop what was not heard of for so long that its proxy must be gone."""
+        now = self.now()
+        self.open = {key: each for key, each in self.open.items() if now - each.at <= FORGET}
 
     def window(self, seconds: float) -> tuple[float, Iterator[tuple[Edge, Counts]]]:
         """How many seconds back it really goes (to the start of a bucket), and what each edge had in them."""
@@ -103,8 +111,8 @@ class Ledger:
         return covered, self._since(first)
 
     def _since(self, first: int) -> Iterator[tuple[Edge, Counts]]:
-        for edge, history in self.edges.items():
-            held = [counts for number, counts in history.recent if number >= first]
+        for edge, history in [*self.edges.items()]:
+            held = [counts for number, counts in [*history.recent] if number >= first]
             if held:
                 found = Counts()
                 for each in held:

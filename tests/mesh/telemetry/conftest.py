@@ -191,11 +191,24 @@ def bound(listener: Json) -> Json:
 class Pair:
     """The two proxies. `client(port)`: where a port of the Service orders is called."""
 
-    def __init__(self, sink: Sink, start: Callable[..., Envoy], application: int, echo: int) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        start: Callable[..., Envoy],
+        application: int,
+        echo: int,
+        policies: tuple[list[Json], list[Json]],
+    ) -> None:
         model, self.sink = sink.model, sink
         listener = bound(inbound.listener(model, model.workloads[SERVER]))
         # Nothing was redirected: what comes is for the port that it came to, and none of the declared ones.
         chains = [each for each in listener["filter_chains"] if each["name"].startswith("any-")]
+        for each in chains:
+            first = each["filters"][0]
+            if "http_filters" in first["typed_config"]:
+                first["typed_config"]["http_filters"][:0] = policies[0]
+            else:
+                each["filters"] = [*policies[1], first]
         server = {**listener, "filter_chains": chains}
         plain = [cluster(inbound.INBOUND, application), cluster(inbound.INBOUND_HTTP2, application)]
         self.server = start(SERVER, [server], plain)
@@ -248,6 +261,12 @@ class Pair:
     def entries(self, number: int) -> None:
         """Wait until so many entries have come."""
         wait(lambda: self.sink.collector.ledger.entries >= number, f"{number} entries")
+
+
+@pytest.fixture
+def policies() -> tuple[list[Json], list[Json]]:
+    """Filters that the server's proxy has in front: of HTTP, and of bytes."""
+    return [], []
 
 
 @pytest.fixture
@@ -315,9 +334,9 @@ def start(envoy_program: Path, sink: Sink, tmp_path: Path) -> Iterator[Callable[
 
 
 @pytest.fixture
-def pair(sink: Sink, start: Callable[..., Envoy]) -> Iterator[Pair]:
+def pair(sink: Sink, start: Callable[..., Envoy], policies: tuple[list[Json], list[Json]]) -> Iterator[Pair]:
     application, echo = Application("orders"), Echo()
-    yield Pair(sink, start, application.port, echo.server_address[1])
+    yield Pair(sink, start, application.port, echo.server_address[1], policies)
     application.end()
     echo.shutdown()
     echo.server_close()

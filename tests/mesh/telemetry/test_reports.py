@@ -13,8 +13,12 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
+import pytest
+
 from labsupport.mesh.telemetry import pages
 from labsupport.mesh.telemetry.tap import Filter, Tap
+from labsupport.mesh.translate import envoy
+from labsupport.mesh.translate.envoy import Json
 from tests.mesh.conftest import wait
 from tests.mesh.telemetry.conftest import Pair
 
@@ -101,6 +105,46 @@ def test_a_request_that_gets_no_answer_is_an_error(pair: Pair) -> None:
     assert (edge["requests"], edge["errors"]) == (1, 1)
     history = pair.sink.collector.ledger.edges
     assert [each.total.classes for each in history.values()] == [[1, 0, 0, 0, 0, 0]]
+
+
+def rbac(kind: str, *, audit: bool = False, **rule: Any) -> Json:
+    """Envoy's own filter, which refuses by one rule (or would refuse), called shop/no/0."""
+    rules = {"action": "DENY", "policies": {"shop/no/0": {"principals": [{"any": True}], **rule}}}
+    more = {"stat_prefix": "x"} if kind == "network" else {}
+    message = f"extensions.filters.{kind}.rbac.v3.RBAC"
+    return envoy.typed(
+        f"envoy.filters.{kind}.rbac", message, **{"shadow_rules" if audit else "rules": rules}, **more
+    )
+
+
+class TestPolicies:
+    @pytest.fixture
+    def policies(self) -> tuple[list[Json], list[Json]]:
+        def path(prefix: str) -> list[Json]:
+            return [{"url_path": {"path": {"prefix": prefix}}}]
+
+        http = [rbac("http", permissions=path("/no")), rbac("http", audit=True, permissions=path("/audit"))]
+        return http, [rbac("network", permissions=[{"any": True}])]
+
+    def test_what_a_policy_refuses_or_would_refuse_is_told(self, pair: Pair) -> None:
+        tap = Tap()
+        pair.sink.collector.taps.join(tap)
+        assert [get(pair.url(path)) for path in ("/no", "/audit", "/yes")] == [403, 200, 200]
+        with suppress(OSError):
+            pair.send(b"hello", "shop/orders/90")
+        pair.entries(4)
+        edges = pair.sink.edges()
+        edge = edges[ORDERS]
+        assert (edge["requests"], edge["denied"], edge["would_deny"], edge["errors"]) == (3, 1, 1, 0)
+        lines = {line["path"]: line for line in (tap.lines.get_nowait() for _ in range(4))}
+        told = {path: (each["policy"], each["denied"], each["would_deny"]) for path, each in lines.items()}
+        assert told == {
+            "/no": ("shop/no/0", True, False),
+            "/audit": ("shop/no/0", False, True),
+            "/yes": ("", False, False),
+            "": ("shop/no/0", True, False),
+        }
+        assert (edges[BYTES]["connections"], edges[BYTES]["denied"]) == (1, 1)
 
 
 def test_who_looks_on_sees_each_request(pair: Pair) -> None:
