@@ -108,7 +108,7 @@ def soak_command(ctx: click.Context, minutes: float, as_json: bool) -> None:
 @click.option(
     "--part",
     "parts",
-    type=click.Choice(("propagation", "pair", "footprint", "scale", "calm")),
+    type=click.Choice(("propagation", "pair", "footprint", "scale", "telemetry", "calm")),
     multiple=True,
     help="Only this, may be given several times; without it all.",
 )
