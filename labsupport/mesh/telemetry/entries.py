@@ -25,6 +25,8 @@ _REMARKABLE = (0, 403, 429)
 # unavailable, data loss (https://grpc.io/docs/guides/status-codes/).
 _GRPC_ERRORS = ("2", "4", "12", "13", "14", "15")
 _DENIED = "rbac_access_denied_matched_policy["
+_RBAC = ("envoy.filters.http.rbac", "envoy.filters.network.rbac")
+_PREFIXES = ("deny_", "allow_", "")  # translate/authorization.py gives the first two
 _PERIOD_US = PERIOD * 1_000_000
 
 
@@ -39,7 +41,7 @@ def tally(entries: Iterable[Entry]) -> tuple[dict[Group, Counts], list[Entry]]:
             code in _REMARKABLE
             or common.access_log_type != _END
             or common.HasField("response_flags")
-            or common.HasField("metadata")
+            or (common.HasField("metadata") and shadow(common.metadata)[0])
             or response.response_trailers
             or response.response_headers
         ):
@@ -116,15 +118,16 @@ def denial(details: str) -> tuple[bool, str]:
 
 
 def shadow(metadata: Any) -> tuple[bool, str]:
-    """Whether a policy in mode Audit would have refused it, and which one."""
-    for name, found in metadata.filter_metadata.items():
-        if "rbac" not in name:
-            continue
-        fields = found.fields
-        for key in fields:
-            if key.endswith("shadow_engine_result") and fields[key].string_value == "denied":
-                policy = key.replace("engine_result", "effective_policy_id")
-                return True, fields[policy].string_value if policy in fields else "none"
+    """Whether a policy in mode Audit would have refused it, and which one ("none": no rule would have allowed it)."""
+    held = metadata.filter_metadata
+    for name in _RBAC:
+        if name in held:  # there too where policies are in force: it must not cost much
+            fields = held[name].fields
+            for prefix in _PREFIXES:
+                result = f"{prefix}shadow_engine_result"
+                if result in fields and fields[result].string_value == "denied":
+                    policy = f"{prefix}shadow_effective_policy_id"
+                    return True, fields[policy].string_value if policy in fields else "none"
     return False, ""
 
 

@@ -180,7 +180,7 @@ def test_outcomes() -> None:
     entry(message).response.response_trailers["grpc-status"] = "14"
     entry(message).response.response_trailers["grpc-status"] = "5"  # not found: the caller's fault
     shadow = entry(message).common_properties.metadata.filter_metadata["envoy.filters.http.rbac"]
-    shadow.update({"shadow_engine_result": "denied", "shadow_effective_policy_id": "shop/audit/0"})
+    shadow.update({"deny_shadow_engine_result": "allowed", "allow_shadow_engine_result": "denied"})
     tap = collector.taps
     collector.take(ORDERS, False, message)
     ((edge, history),) = collector.ledger.edges.items()
