@@ -15,6 +15,7 @@ from labsupport.mesh.telemetry.counts import Counts, Edge
 
 BUCKET = 5  # seconds
 KEPT = 300  # seconds, the longest window
+MAX_OPEN = 100_000  # of what lasts; what is more is counted when it ends
 MAX_EDGES = 20_000  # further ones are counted as lost: a mistake somewhere must not use up the memory
 # Seconds after which a proxy tells of a request or a connection that still lasts, and again and again.
 PERIOD = 5
@@ -71,7 +72,7 @@ class Ledger:
 
     def lasting(self, key: str, edge: Edge, bytes_out: int = 0, bytes_in: int = 0) -> None:
         """Something at an edge lasts, and has moved so many bytes since it began."""
-        if edge not in self.edges and len(self.edges) >= MAX_EDGES:
+        if len(self.open) >= MAX_OPEN or (edge not in self.edges and len(self.edges) >= MAX_EDGES):
             return
         self.add(edge, self._moved(key, bytes_out, bytes_in))
         self.open[key] = Open(edge, self.now(), bytes_out, bytes_in)

@@ -59,9 +59,9 @@ class Places:
         What the client says counts only where the Pod that it came to is one of the Service's.
         """
         key = reporter, sni
-        found = self._called.get(key)
-        if found is None:
-            found = self._called[key] = self._read(reporter, sni)
+        found = self._called.get(key, "")
+        if not found and (found := self._read(reporter, sni)):
+            self._called[key] = found  # only what is so: of what could be claimed there is no end
         return found
 
     def _read(self, reporter: Reporter, sni: str) -> str:
