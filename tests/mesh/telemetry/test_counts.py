@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import math
+import queue
 import random
 from typing import Any
 
@@ -11,12 +14,13 @@ from envoy.service.accesslog.v3 import als_pb2
 
 from labsupport.mesh.api import Name
 from labsupport.mesh.telemetry import ledger as ledgers
+from labsupport.mesh.telemetry import pages
 from labsupport.mesh.telemetry.collect import Collector
 from labsupport.mesh.telemetry.counts import Counts, Edge
 from labsupport.mesh.telemetry.histogram import BOUNDS, SHOWN, index, quantile
 from labsupport.mesh.telemetry.ledger import Ledger
 from labsupport.mesh.telemetry.places import Places, Reporter, id_of
-from labsupport.mesh.telemetry.tap import Filter, trace
+from labsupport.mesh.telemetry.tap import Filter, Tap, Taps, trace
 from labsupport.mesh.telemetry.topology import owner, topology
 from tests.mesh import samples
 from tests.mesh.telemetry.conftest import CLIENT, SERVER, objects
@@ -214,3 +218,39 @@ def test_owners() -> None:
     model = samples.model(deployed, stateful, samples.pod("alone", "10.244.0.3"))
     assert [owner(model.workloads[each]) for each in sorted(model.workloads)] == ["alone", "db", "web"]
     assert owner(model.workloads[Name("shop", "alone")]) == "alone"
+
+
+def test_what_a_source_tells_of_a_proxy_that_was_reached_is_that_proxys_to_tell() -> None:
+    """As where a Service has Pods without a proxy besides, or the source gave up waiting (response flag UT)."""
+    collector = Collector(lambda: samples.model(*objects()))
+    message = als_pb2.StreamAccessLogsMessage()
+    for address, reached in (("10.244.0.11", True), ("10.244.0.11", False), ("10.244.0.99", True)):
+        common = entry(message, 504).common_properties
+        common.response_flags.upstream_request_timeout = True
+        common.upstream_cluster = "shop/orders/80"
+        common.upstream_remote_address.socket_address.address = address
+        common.upstream_remote_address.socket_address.port_value = 8080
+        if reached:
+            common.upstream_local_address.socket_address.address = "10.244.0.12"
+    collector.take(WEB, True, message)
+    counts = {edge: history.total.requests for edge, history in collector.ledger.edges.items()}
+    # Not reached: the one that was chosen. Reached, and no proxy there: the Service's, and told by the source alone.
+    assert counts == {Edge("shop/web", "shop/orders", "shop/orders/80", "http", False, "source"): 2}
+    assert collector.ledger.entries == 3
+
+
+def test_one_who_reads_too_slowly_is_told_how_much_was_left_out() -> None:
+    line = {"from": "shop/web", "to": "shop/orders", "path": "/", "status": 200}
+    tap = Tap(lines=queue.Queue(2))
+    for _ in range(5):
+        tap.show(line)
+    assert (tap.lines.qsize(), tap.left_out) == (2, 3)
+    out = io.BytesIO()
+
+    class Late(Taps):
+        def join(self, tap: Tap) -> None:
+            tap.left_out, _ = 3, tap.show(line)
+
+    pages.stream(Late(), "limit=1", out)
+    said = [json.loads(each) for each in out.getvalue().split(b"\n") if each]
+    assert said == [{"left_out": 3}, line]
