@@ -10,7 +10,15 @@ PARTS = ("propagation", "pair", "footprint", "scale", "telemetry", "calm")
 
 def measure(parts: Sequence[str] = PARTS) -> dict[str, Any]:
     """Measure these parts on a cluster of its own. The keys of what is returned are in the README of the mesh."""
-    from labsupport.cluster.meshbench import authorization, calm, footprint, pair, propagation, scale, telemetry
+    from labsupport.cluster.meshbench import (
+        authorization,
+        calm,
+        footprint,
+        pair,
+        propagation,
+        scale,
+        telemetry,
+    )
     from labsupport.cluster.meshbench.figures import machine
     from labsupport.cluster.meshbench.place import place
 
