@@ -204,11 +204,13 @@ class Pair:
         # Nothing was redirected: what comes is for the port that it came to, and none of the declared ones.
         chains = [each for each in listener["filter_chains"] if each["name"].startswith("any-")]
         for each in chains:
-            first = each["filters"][0]
-            if "http_filters" in first["typed_config"]:
-                first["typed_config"]["http_filters"][:0] = policies[0]
+            last = each["filters"][-1]["typed_config"]
+            if "http_filters" in last:
+                # The mesh's own policies come by ADS, which is not here.
+                own = [one for one in last["http_filters"] if "config_discovery" not in one]
+                last["http_filters"] = [*policies[0], *own]
             else:
-                each["filters"] = [*policies[1], first]
+                each["filters"] = [*policies[1], *each["filters"]]
         server = {**listener, "filter_chains": chains}
         plain = [cluster(inbound.INBOUND, application), cluster(inbound.INBOUND_HTTP2, application)]
         self.server = start(SERVER, [server], plain)
