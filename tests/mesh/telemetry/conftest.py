@@ -37,6 +37,7 @@ from labsupport.mesh.translate.envoy import Json
 from tests.mesh import samples
 from tests.mesh.conftest import DEADLINE, Envoy, wait
 from tests.mesh.translate.conftest import Application
+from tests.mesh.translate.rbac import with_rules
 
 CLIENT, SERVER = Name("shop", "web-1"), Name("shop", "orders-1")
 ACCOUNTS = {CLIENT: "web", SERVER: "orders"}
@@ -200,7 +201,7 @@ class Pair:
         policies: tuple[list[Json], list[Json]],
     ) -> None:
         model, self.sink = sink.model, sink
-        listener = bound(inbound.listener(model, model.workloads[SERVER]))
+        listener = bound(with_rules(inbound.listener(model, model.workloads[SERVER]), model, SERVER))
         # Nothing was redirected: what comes is for the port that it came to, and none of the declared ones.
         chains = [each for each in listener["filter_chains"] if each["name"].startswith("any-")]
         for each in chains:

@@ -131,10 +131,19 @@ def read(text: str, reached: bool) -> Answer:
     return Answer(status == "200", would_refuse=would, reached=reached, text=text)
 
 
+def with_rules(listener: Json, model: Model, pod: Name) -> Json:
+    """A Pod's inbound listener with the rules in it that come by ECDS, where nobody serves that."""
+    rules = {each.key.name: each.body for each in authorization.translate(model, pod)}
+    for chain in listener["filter_chains"]:
+        for each in chain["filters"]:
+            if filters := each["typed_config"].get("http_filters"):
+                each["typed_config"]["http_filters"] = [rules.get(one["name"], one) for one in filters]
+    return listener
+
+
 def listener(model: Model, name: str, place: Path) -> Json:
     """The listener of the Pod as it is translated, but for what a control plane and a cluster would have to give it."""
-    made = inbound.listener(model, model.workloads[POD])
-    rules = {each.key.name: each.body for each in authorization.translate(model, POD)}
+    made = with_rules(inbound.listener(model, model.workloads[POD]), model, POD)
     made |= {"name": name, "address": envoy.address("127.0.0.1", 0)}
     made["listener_filters"] = [
         # In place of what redirection would have kept: where the connection was going.
@@ -145,7 +154,6 @@ def listener(model: Model, name: str, place: Path) -> Json:
         for each in chain["filters"]:
             manager = each["typed_config"]
             if "http_filters" in manager:
-                manager["http_filters"] = [rules.get(one["name"], one) for one in manager["http_filters"]]
                 format_ = {"text_format_source": {"inline_string": DETAILS}}
                 manager["local_reply_config"] = {"body_format": format_}
                 (host,) = manager["route_config"]["virtual_hosts"]
