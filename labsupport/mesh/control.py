@@ -104,6 +104,11 @@ class Control:
     def _flush(self) -> None:
         self._flushing = False
         touched, self._parts = self._parts, set()
+        # Rules before listeners, which cost ten times as much: on open connections they hold from the next request on.
+        rules = {part for part in touched if part.kind == parts.AUTHORIZATION}
+        if rules and rules != touched:
+            touched, self._parts = rules, touched - rules
+            self._soon()
         self.hub.publish(self.store.update(self.model, touched))
         self._tell_statuses()
 

@@ -175,3 +175,20 @@ def test_an_object_that_changed_or_went_meanwhile_is_no_fault(
     running = Running(*samples.shop(), found)
     Api(monkeypatch, kube.Refused(status, "Conflict", "no"))
     StatusWriter(None, lambda: running.control).write(ROUTE)
+
+
+def test_rules_go_before_listeners() -> None:
+    running = Running(*samples.shop())
+    running.control.hub.join(Name("shop", "orders-1"))
+    published: list[set[str]] = []
+    running.control.hub.publish = lambda keys: published.append({each.name for each in keys})  # type: ignore[method-assign]
+    running.told(samples.policy("web", {"from": [{"identities": ["shop/web"]}]}))
+    assert [each.kind for each in running.translated] == [parts.AUTHORIZATION, parts.WORKLOAD]
+    assert published == [{"authorization/allow"}, {"inbound"}]
+    assert Reference("AuthorizationPolicy", "shop", "web") in running.said
+    # One that says nothing of bytes touches no listener; of these the first did.
+    running.told(samples.policy("web", {"from": [{"identities": ["shop/web"]}]}), gone=True)
+    published.clear()
+    running.told(samples.policy("path", {"from": [{"identities": ["shop/web"]}]}, action="Deny", selector={
+        "matchLabels": {"app": "another"}}))  # fmt: skip
+    assert published in ([], [set()])
