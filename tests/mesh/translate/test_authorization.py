@@ -14,6 +14,7 @@ import pytest
 from labsupport.mesh import names
 from labsupport.mesh.authorization import AUDIT, ENFORCE, Request, decide, resolved
 from labsupport.mesh.model import Model
+from labsupport.mesh.translate import inbound
 from tests.mesh import samples
 from tests.mesh.samples import Object
 from tests.mesh.translate import rbac
@@ -139,3 +140,20 @@ def test_envoy_decides_as_the_model_says(pods: Pods, models: dict[str, Model]) -
             key = (bool(asked.method), wanted.allowed)
             counts[key] = counts.get(key, 0) + 1
     assert min(counts.values()) > 50, counts  # all four: HTTP and bytes, allowed and refused
+
+
+def test_chains_of_bytes_change_only_with_what_is_decided_there() -> None:
+    def chains(*policies: Object) -> dict[int | None, list[Object]]:
+        model = samples.model(*rbac.pod(), *policies)
+        return inbound.of_bytes(model, model.workloads[rbac.POD])
+
+    def allowed(path: str) -> Object:
+        return samples.policy("p", {"from": [{"identities": ["shop/web"]}]}, {"to": [{"paths": [path]}]})
+
+    none = chains()
+    assert not any(none.values())
+    assert chains(allowed("/a")) == chains(allowed("/b")) != none
+    of_port = chains(samples.policy("p", {"to": [{"ports": [9090]}]}, action="Deny"))
+    assert [port for port in of_port if of_port[port] != none[port]] == [9090, None]
+    assert chains(samples.policy("p", {"notTo": [{"ports": [9090]}]}, action="Deny"))[9090] == none[9090]
+    assert chains(samples.policy("p", {"to": [{"paths": ["/a"]}]}, action="Deny"))[9090] != none[9090]
