@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from labsupport import cluster as clusters
-from labsupport.cli import meshauthz, meshlook, meshsee
+from labsupport.cli import meshauthz, meshgateways, meshlook, meshsee
 from labsupport.cli.options import DEFAULT_NAME, emit, json_option, name_option
 from labsupport.console import phase
 from labsupport.errors import LabsError
@@ -184,5 +184,6 @@ def _state(state: str, why: str) -> str:
     return words.get(state, f"restart it: {why}")
 
 
-for _each in (*meshlook.COMMANDS, *meshauthz.COMMANDS, *meshsee.COMMANDS):
+COMMANDS = (*meshlook.COMMANDS, *meshauthz.COMMANDS, *meshsee.COMMANDS, meshgateways.gateways_command)
+for _each in COMMANDS:
     mesh_command.add_command(_each)

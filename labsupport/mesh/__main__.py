@@ -18,6 +18,7 @@ from labsupport.kube.follow import Followed, Follower
 from labsupport.mesh import changes, https, look, names
 from labsupport.mesh.api import Name, Object
 from labsupport.mesh.control import Control, StatusWriter
+from labsupport.mesh.edge.keeper import Keeper
 from labsupport.mesh.identity import endpoint, serving, store, trust
 from labsupport.mesh.identity.ca import Authority, Identity, identity_of
 from labsupport.mesh.identity.csr import Issued, Keys
@@ -48,7 +49,8 @@ class ControlPlane:
         )
         self.own = serving.OwnCertificate(lambda: self.authority, me)
         self.statuses = StatusWriter(api, lambda: self.control)
-        self.control = Control(loop, self.statuses.say)
+        self.keeper = Keeper(api, lambda: self.control, revision(), self.ensure_trust)
+        self.control = Control(loop, self.statuses.say, self.keeper.changed)
         self.control.trust(self.authority.roots_pem)
         self.registration = Registration(api, lambda: self.authority.roots_pem, report=log.info)
         self.trusting: dict[str, str] = {}  # namespace -> the roots that it was given
@@ -68,9 +70,11 @@ class ControlPlane:
             self.registration.changed()
             for namespace in sorted(self.members):
                 self.try_trust(namespace)
+            self.keeper.changed()  # namespaces outside of the mesh may have Gateways
 
     def told_namespace(self, found: Object, gone: bool) -> None:
         """A namespace may have come into the mesh, or left it."""
+        self.control.told(found, gone)
         name, labels = found["metadata"]["name"], found["metadata"].get("labels") or {}
         if gone:
             self.members.discard(name)
@@ -135,10 +139,11 @@ class ControlPlane:
         ended = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, ended.set)
+        told = {"Namespace": self.told_namespace}
         watches = [
-            Follower(self.api, Followed(*kind), self.control.told, report=log.info) for kind in changes.KINDS
+            Follower(self.api, Followed(*kind), told.get(kind[1], self.control.told), report=log.info)
+            for kind in changes.KINDS
         ]
-        watches.append(Follower(self.api, Followed("v1", "Namespace"), self.told_namespace, report=log.info))
         roots = Followed("v1", "ConfigMap", name=names.TRUST_CONFIGMAP)
         watches.append(Follower(self.api, roots, self.told_trust, report=log.info))
         secret = Followed("v1", "Secret", names.SYSTEM, store.SECRET)
@@ -147,6 +152,7 @@ class ControlPlane:
             self._thread(each.run, self.stop, name=each.what.kind)
         self._thread(self.statuses.run, self.stop, name="status")
         self._thread(self.registration.run, self.stop, name="registration")
+        self._thread(self.keeper.run, self.stop, name="gateways")
         looking = look.server(self.control, self.loop)
         self._thread(looking.serve_forever, name="look")
         measured = pages.metrics_server(lambda: look.metrics(self.control))
@@ -167,6 +173,7 @@ class ControlPlane:
         self.stop.set()
         self.statuses.say(())
         self.registration.changed()
+        self.keeper.changed()
         await discovery.stop(GRACE)
         await asyncio.to_thread(secure.stop)
         looking.shutdown()

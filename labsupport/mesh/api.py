@@ -165,7 +165,7 @@ class Workload:
     name: Name
     address: str  # "" as long as it has none
     service_account: str
-    capture: str  # one of names.CAPTURES
+    capture: str  # one of names.CAPTURES, or names.GATEWAY_PROXY
     uncaptured: frozenset[int]  # ports that its annotation keeps from the proxy
     labels: Mapping[str, str] = field(default_factory=dict)
     named_ports: Mapping[str, int] = field(default_factory=dict)  # its containers'
@@ -184,7 +184,10 @@ def workload(found: Object) -> Workload | None:
     """A Pod's record; None without a proxy, and when it has ended."""
     metadata, spec, status = found["metadata"], found["spec"], found.get("status") or {}
     capture = (metadata.get("labels") or {}).get(names.PROXY)
-    proxied = any(each["name"] == names.PROXY_CONTAINER for each in spec.get("initContainers") or ())
+    # A sidecar is an init container; the proxy of a Gateway is the Pod's own.
+    of_gateway = capture == names.GATEWAY_PROXY
+    among = spec["containers"] if of_gateway else spec.get("initContainers") or ()
+    proxied = any(each["name"] == names.PROXY_CONTAINER for each in among)
     if (
         not capture
         or not proxied
@@ -226,7 +229,7 @@ def backend(found: Object, namespace: str) -> Backend:
 
 @dataclass(frozen=True)
 class Parent:
-    """What a route is attached to; only Services are the mesh's business (GEP-1426)."""
+    """What a route is attached to: a Service (GEP-1426), a Gateway (gateways.py), or what is no business of ours."""
 
     group: str
     kind: str
@@ -257,6 +260,7 @@ class Route:
     generation: int
     parents: tuple[Parent, ...]
     rules: tuple[Object, ...]  # as in YAML
+    hostnames: tuple[str, ...] = ()  # which mean something at a Gateway
 
     @property
     def reference(self) -> Reference:
@@ -277,7 +281,9 @@ def route(found: Object) -> Route:
     metadata, spec, name = found["metadata"], found["spec"], name_of(found)
     parents = tuple(parent(each, name.namespace) for each in spec.get("parentRefs") or ())
     rules = tuple(spec.get("rules") or ())
-    return Route(found["kind"], name, metadata["creationTimestamp"], metadata["generation"], parents, rules)
+    hosts = tuple(spec.get("hostnames") or ())
+    made = metadata["creationTimestamp"]
+    return Route(found["kind"], name, made, metadata["generation"], parents, rules, hosts)
 
 
 @dataclass(frozen=True)
@@ -316,13 +322,14 @@ class Settings:
 
     mode: str = PERMISSIVE  # of namespaces that say nothing
     certificate_seconds: float = 3600.0
+    egress: str = "Allow"  # of namespaces that say nothing
     telemetry: bool = True  # proxies tell the control plane of every request and connection
     tracing: Tracing | None = None
 
     @property
     def reporting(self) -> tuple[object, ...]:
         """What every proxy's listeners depend on."""
-        return self.telemetry, self.tracing
+        return self.telemetry, self.tracing, self.egress
 
 
 def settings(found: Object) -> Settings:
@@ -333,6 +340,7 @@ def settings(found: Object) -> Settings:
     return Settings(
         spec.get("defaultMode", Settings.mode),
         float(seconds or Settings.certificate_seconds),
+        spec.get("defaultEgress", Settings.egress),
         spec.get("telemetry", "Enabled") == "Enabled",
         _tracing(spec["tracing"]) if "tracing" in spec else None,
     )

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from labsupport.mesh import changes, status
+from labsupport.mesh import changes, gateways, status
 from labsupport.mesh.api import Name, Object, Reference
+from labsupport.mesh.edge import keeper
+from labsupport.mesh.edge import status as edge_status
 from labsupport.mesh.model import Model
 from labsupport.mesh.serve.hub import Hub
 from labsupport.mesh.serve.store import Store
@@ -30,9 +32,12 @@ log = logging.getLogger(__name__)
 WITH_STATUS = (
     "HTTPRoute",
     "GRPCRoute",
+    "Gateway",
+    "GatewayClass",
     "PeerAuthentication",
     "AuthorizationPolicy",
     "TrafficPolicy",
+    "EgressPolicy",
     "MeshConfig",
 )
 
@@ -40,17 +45,23 @@ WITH_STATUS = (
 class Control:
     """The mesh's state and its proxies. But for `told`, which any thread may call, it belongs to `loop`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, say: Callable[[set[Reference]], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        say: Callable[[set[Reference]], None],
+        edge: Callable[[], None] = lambda: None,
+    ) -> None:
         self.model = Model()
         self.store = Store()
         self.hub = Hub(self.store, self._met, self._refused)
         self.telemetry = Collector(lambda: self.model)
         self.raw: dict[Reference, Object] = {}  # objects whose status we write, as they are stored
-        self._loop, self._say = loop, say
-        self._begun = False
+        self._loop, self._say, self._edge = loop, say, edge
+        self.begun = False
         self._parts: set[Part] = set()
         self._statuses: set[Reference] = set()
         self._flushing = False
+        self.edge_troubles: dict[Reference, str] = {}  # Gateways whose objects are not as they should be
         # As `refusals` was last; replaced as a whole, for other threads.
         self.troubles: dict[Reference, str] = {}
 
@@ -73,14 +84,22 @@ class Control:
             log.exception("%s cannot be read", "/".join(reference))
             return
         if self.model is not before:
+            if self.begun and keeper.concerns(reference):
+                self._edge()
             self._statuses |= status.touched(before, self.model, reference)
-            if self._begun:
+            if self.begun:
                 self._parts |= parts.affected(before, self.model, reference, self.hub.connected)
         elif reference.kind in WITH_STATUS:
             self._statuses.add(reference)  # somebody wrote its status, or it has no effect and is told so
         else:
             return
         self._soon()
+
+    def tell_edge(self, troubles: dict[Reference, str]) -> None:
+        """What is wrong with which Gateways' objects; from any thread."""
+        before, self.edge_troubles = self.edge_troubles, troubles
+        if other := {key for key in {*before, *troubles} if before.get(key) != troubles.get(key)}:
+            self._say(other)
 
     def trust(self, roots: str) -> None:
         """The roots (PEM) are these now."""
@@ -90,14 +109,15 @@ class Control:
 
     def begin(self) -> None:
         """Everything that there was has been told: translate it. From here on proxies may come."""
-        self._begun = True
+        self.begun = True
         self._parts = parts.everything(self.model, self.hub.connected)
         self._statuses |= set(self.raw)
         self._flush()
+        self._edge()
 
     def _soon(self) -> None:
         """Changes that come together are worked off together."""
-        if self._begun and not self._flushing:
+        if self.begun and not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
 
@@ -127,6 +147,9 @@ class Control:
                 found |= dict.fromkeys(self.model.routes_of[part.of], why)
             elif part.kind == parts.AUTHORIZATION and (pod := self.model.workloads.get(part.of)):
                 found |= {policy.reference: why for policy in self.model.policies_for(pod)}
+            workload = self.model.workloads.get(part.of) if part.kind == parts.WORKLOAD else None
+            if workload and (gateway := gateways.of_workload(workload)):
+                found[Reference("Gateway", *gateway)] = why
         return found
 
     def _met(self, name: Name) -> None:
@@ -179,12 +202,16 @@ class StatusWriter:
         if found is None:
             return
         refusal, now = control.troubles.get(reference, ""), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        route = reference.kind in ("HTTPRoute", "GRPCRoute")
-        content = (
-            status.route_status(control.model, found, refusal, now)
-            if route
-            else status.policy_status(control.model, found, refusal, now)
-        )
+        match reference.kind:
+            case "HTTPRoute" | "GRPCRoute":
+                content = status.route_status(control.model, found, refusal, now)
+            case "Gateway":
+                trouble = control.edge_troubles.get(reference, "")
+                content = edge_status.gateway_status(control.model, found, refusal, trouble, now)
+            case "GatewayClass":
+                content = edge_status.class_status(found, now)
+            case _:
+                content = status.policy_status(control.model, found, refusal, now)
         if content is None:
             return
         path = resource(self._api, found["apiVersion"], found["kind"]).path(*reference[1:])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from labsupport.mesh import api
+from labsupport.mesh import api, gateways
 from labsupport.mesh.api import (
     Name,
     PeerAuthentication,
@@ -22,6 +22,8 @@ from labsupport.mesh.api import (
     Workload,
 )
 from labsupport.mesh.authorization import AuthorizationPolicy
+from labsupport.mesh.egress import EgressPolicy
+from labsupport.mesh.gateways import Gateway, Grant
 from labsupport.mesh.traffic import TrafficPolicy, holding
 
 Key = TypeVar("Key", bound=Hashable)
@@ -70,6 +72,11 @@ class Model:
     authentications: Mapping[Name, PeerAuthentication] = field(default_factory=dict)
     traffic: Mapping[Name, TrafficPolicy] = field(default_factory=dict)
     policies: Mapping[Name, AuthorizationPolicy] = field(default_factory=dict)
+    gateways: Mapping[Name, Gateway] = field(default_factory=dict)
+    classes: frozenset[str] = frozenset()  # GatewayClasses of this mesh
+    grants: Mapping[Name, Grant] = field(default_factory=dict)
+    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # their labels
+    egress: Mapping[Name, EgressPolicy] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
     roots: str = ""  # PEM: what peers' certificates are checked against
 
@@ -77,6 +84,7 @@ class Model:
     slices_of: Index = Index()  # Service -> slices
     services_of: Index = Index()  # Pod -> Services that it is behind
     routes_of: Index = Index()  # Service -> routes that have it as a parent
+    routes_at: Index = Index()  # Gateway -> routes that have it as a parent
     users_of: Index = Index()  # Service -> routes that send to it
     authentications_of: Index = Index()  # namespace -> PeerAuthentications
     traffic_of: Index = Index()  # Service -> TrafficPolicies that target it
@@ -132,6 +140,9 @@ class Model:
             self,
             routes=_with(self.routes, reference, now),
             routes_of=self.routes_of.moved(reference, _each(before, parents), _each(now, parents)),
+            routes_at=self.routes_at.moved(
+                reference, _each(before, gateways.parents), _each(now, gateways.parents)
+            ),
             users_of=self.users_of.moved(reference, _each(before, targets), _each(now, targets)),
         )
 
@@ -161,6 +172,32 @@ class Model:
             return self
         index = self.policies_of.moved(name, place if before else [], place if now else [])
         return replace(self, policies=_with(self.policies, name, now), policies_of=index)
+
+    def with_gateway(self, name: Name, now: Gateway | None) -> Model:
+        """With a Gateway."""
+        return self._with("gateways", name, now)
+
+    def with_class(self, name: str, now: bool) -> Model:
+        """With a GatewayClass that is this mesh's, or is not."""
+        classes = self.classes | {name} if now else self.classes - {name}
+        return self if classes == self.classes else replace(self, classes=classes)
+
+    def with_grant(self, name: Name, now: Grant | None) -> Model:
+        """With a ReferenceGrant."""
+        return self._with("grants", name, now)
+
+    def with_namespace(self, name: str, now: Mapping[str, str] | None) -> Model:
+        """With a namespace of these labels."""
+        return self._with("namespaces", name, now)
+
+    def with_egress(self, name: Name, now: EgressPolicy | None) -> Model:
+        """With an EgressPolicy."""
+        return self._with("egress", name, now)
+
+    def _with(self, kind: str, name: Any, now: Any) -> Model:
+        held = getattr(self, kind)
+        changed: Any = {kind: _with(held, name, now)}
+        return self if held.get(name) == now else replace(self, **changed)
 
     def with_settings(self, settings: Settings) -> Model:
         """With another MeshConfig."""

@@ -7,8 +7,9 @@ refused what was made of it. (https://gateway-api.sigs.k8s.io/geps/gep-1364/; Pr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 
-from labsupport.mesh import api, authorization, changes, names, traffic
+from labsupport.mesh import api, authorization, changes, gateways, names, traffic
 from labsupport.mesh.api import Name, Object, Parent, Reference, Route
 from labsupport.mesh.model import Model, parents
 from labsupport.mesh.translate import routes
@@ -32,8 +33,18 @@ def touched(before: Model, after: Model, changed: Reference) -> set[Reference]:
         case "HTTPRoute" | "GRPCRoute":
             # Those that share a parent with it, too: where there are both kinds, GRPCRoutes alone hold.
             found = [route for model in (before, after) if (route := model.routes.get(changed))]
-            return {changed}.union(*(after.routes_of[parent] for route in found for parent in parents(route)))
-        case "PeerAuthentication" | "AuthorizationPolicy" | "MeshConfig":
+            at = {Reference("Gateway", *each) for route in found for each in gateways.parents(route)}
+            sharing = (after.routes_of[parent] for route in found for parent in parents(route))
+            return {changed, *at}.union(*sharing)
+        case "Gateway":
+            return {changed, *after.routes_at[name]}
+        case "GatewayClass" | "Namespace" | "ReferenceGrant":
+            return {changed}.union(*map(_at, after.gateways, repeat(after)))
+        case "EndpointSlice":
+            return {
+                Reference("Gateway", *each) for each in after.gateways if _is_of(before, after, name, each)
+            }
+        case "PeerAuthentication" | "AuthorizationPolicy" | "EgressPolicy" | "MeshConfig":
             return {changed}
         case "TrafficPolicy":
             # Those that share a target with it, too: another one may hold now.
@@ -42,8 +53,10 @@ def touched(before: Model, after: Model, changed: Reference) -> set[Reference]:
                 *(_policies(after, each) for policy in policies for each in policy.services())
             )
         case "Service":
+            own = {each for each in after.gateways if gateways.service_of(each) == name}
+            at = {Reference("Gateway", *each) for each in own}
             found_ = after.routes_of[name] | after.users_of[name] | before.routes_of[name]
-            return set(found_) | _policies(after, name)
+            return set(found_) | _policies(after, name) | at
     return set()
 
 
@@ -51,9 +64,21 @@ def _policies(model: Model, service: Name) -> set[Reference]:
     return {model.traffic[each].reference for each in model.traffic_of[service]}
 
 
+def _at(gateway: Name, model: Model) -> set[Reference]:
+    """A Gateway and its routes."""
+    return {Reference("Gateway", *gateway), *model.routes_at[gateway]}
+
+
+def _is_of(before: Model, after: Model, part: Name, gateway: Name) -> bool:
+    """Whether an EndpointSlice is, or was, one of a Gateway's Service."""
+    held = (model.slices.get(part) for model in (before, after))
+    return any(each is not None and each.service == gateways.service_of(gateway) for each in held)
+
+
 def parent_conditions(model: Model, route: Route, parent: Parent, refusal: str) -> list[Condition]:
     """What is said of a route at one of its parents. `refusal`: why a proxy, or the translation, did not take it."""
-    return [_accepted(model, route, parent), _resolved(model, route), _programmed(refusal)]
+    accepted = _at_gateway if gateways.is_gateway(parent) else _accepted
+    return [accepted(model, route, parent), _resolved(model, route, parent), _programmed(refusal)]
 
 
 def policy_conditions(model: Model, found: Object, refusal: str) -> list[Condition]:
@@ -92,6 +117,16 @@ def _programmed(refusal: str) -> Condition:
     return Condition("Programmed", True, "Programmed", "no proxy refused it")
 
 
+def _at_gateway(model: Model, route: Route, parent: Parent) -> Condition:
+    gateway = model.gateways[parent.name]
+    held = gateways.attach(model, gateway, route, parent)
+    if isinstance(held, gateways.Fault):
+        return Condition("Accepted", False, *held)
+    if faults := routes.faults(route):
+        return Condition("Accepted", False, "UnsupportedValue", "; ".join(faults))
+    return Condition("Accepted", True, "Accepted", f"attached to {', '.join(held)}")
+
+
 def _accepted(model: Model, route: Route, parent: Parent) -> Condition:
     service = model.services.get(parent.name)
     if service is None:
@@ -118,11 +153,14 @@ def _accepted(model: Model, route: Route, parent: Parent) -> Condition:
     return Condition("Accepted", True, "Accepted", "attached")
 
 
-def _resolved(model: Model, route: Route) -> Condition:
+def _resolved(model: Model, route: Route, parent: Parent) -> Condition:
     for each in route.backends():
         if (each.group, each.kind) != ("", "Service"):
             text = f"{each.kind} {each.name}: only Services can be sent to"
             return Condition("ResolvedRefs", False, "InvalidKind", text)
+        if gateways.is_gateway(parent) and not gateways.permitted(model, route, each):
+            text = f"no ReferenceGrant in {each.name.namespace} opens Service {each.name} to {route.name.namespace}"
+            return Condition("ResolvedRefs", False, "RefNotPermitted", text)
         service = model.services.get(each.name)
         if service is None:
             return Condition("ResolvedRefs", False, "BackendNotFound", f"there is no Service {each.name}")
@@ -165,7 +203,8 @@ def route_status(model: Model, found: Object, refusal: str, now: str) -> Object 
     ours = [each for each in held if each["controllerName"] == names.CONTROLLER]
     entries = []
     for parent, raw in zip(route.parents, found["spec"]["parentRefs"], strict=True):
-        if not parent.is_service:
+        gateway = model.gateways.get(parent.name) if gateways.is_gateway(parent) else None
+        if not parent.is_service and not (gateway and gateways.is_ours(model, gateway)):
             continue
         before: list[Object] = next((each["conditions"] for each in ours if each["parentRef"] == raw), [])
         conditions = written(parent_conditions(model, route, parent, refusal), route.generation, before, now)

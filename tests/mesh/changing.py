@@ -11,12 +11,25 @@ from hypothesis import strategies as st
 
 from labsupport.mesh import names
 from labsupport.mesh.api import Name
-from tests.mesh.samples import Object, endpoint_slice, pod, policy, route, service, to, traffic_policy
+from tests.mesh.samples import (
+    Object,
+    endpoint_slice,
+    listener,
+    pod,
+    policy,
+    route,
+    service,
+    to,
+    traffic_policy,
+)
 
 SPACES = ("shop", "other")
 SERVICES = ("a", "b")
 PODS = ("a-1", "a-2", "b-1")
-CONNECTED = {Name(space, name) for space in SPACES for name in PODS[:2]}  # Pods whose proxies are here
+EDGE = "edge-1"  # a Pod of the Gateway edge
+CONNECTED = {
+    Name(space, name) for space in SPACES for name in (*PODS[:2], EDGE)
+}  # Pods whose proxies are here
 
 
 class Event(NamedTuple):
@@ -94,7 +107,43 @@ def routes(draw: Any, space: str) -> Object:
     name = draw(st.sampled_from(["one", "two"]))
     made = route(name, rule, parent=parent, namespace=space, kind=kind, **where)
     made["spec"]["parentRefs"][0]["namespace"] = of
+    if draw(st.booleans()):
+        made["spec"]["parentRefs"].append({"name": "edge", "namespace": of})
+        made["spec"]["hostnames"] = draw(st.sampled_from([[], ["x.a.example"], ["*.example", "b.example"]]))
     return made
+
+
+def edge_pod(space: str) -> Object:
+    made = pod(EDGE, "10.244.0.50", namespace=space)
+    made["metadata"]["labels"] = {names.PROXY: names.GATEWAY_PROXY, names.GATEWAY_LABEL: "edge"}
+    made["spec"]["containers"] = [{"name": names.PROXY_CONTAINER}]
+    return made
+
+
+def gateway(space: str, class_: str = "labs-mesh", spaces: str = "Same", hostname: str = "") -> Object:
+    allowed = {"namespaces": {"from": spaces, "selector": {"matchLabels": {"edge": "yes"}}}}
+    listeners = [listener("one", hostname=hostname, allowedRoutes=allowed), listener("two", port=8080)]
+    metadata = {"name": "edge", "namespace": space, "generation": 1}
+    spec = {"gatewayClassName": class_, "listeners": listeners}
+    return {"kind": "Gateway", "metadata": metadata, "spec": spec}
+
+
+@st.composite
+def edges(draw: Any, space: str) -> Object:
+    if draw(st.booleans()):
+        spaces = draw(st.sampled_from(["Same", "All", "Selector"]))
+        class_ = draw(st.sampled_from(["labs-mesh", "labs-mesh", "other"]))
+        return gateway(space, class_, spaces, draw(st.sampled_from(["", "*.a.example"])))
+    metadata = {"name": space, "labels": draw(st.sampled_from([{}, {"edge": "yes"}]))}
+    grant = {"from": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "namespace": "shop"}]}
+    grant["to"] = [draw(st.sampled_from([{"group": "", "kind": "Service"}, {"group": "", "kind": "Secret"}]))]
+    ours = draw(st.sampled_from([names.CONTROLLER, "example.com/other"]))
+    return draw(st.sampled_from([
+        edge_pod(space),
+        {"kind": "Namespace", "metadata": metadata},
+        {"kind": "ReferenceGrant", "metadata": {"name": "one", "namespace": space}, "spec": grant},
+        {"kind": "GatewayClass", "metadata": {"name": "labs-mesh"}, "spec": {"controllerName": ours}},
+    ]))  # fmt: skip
 
 
 @st.composite
@@ -105,7 +154,11 @@ def others(draw: Any, space: str) -> Object:
         {"kind": "PeerAuthentication", "metadata": metadata, "spec": {"mode": mode["mode"]}},
         {"kind": "PeerAuthentication", "metadata": metadata, "spec": {"ports": [mode]}},
         {"kind": "MeshConfig", "metadata": {"name": "mesh", "namespace": names.SYSTEM, "generation": 1},
-         "spec": {"defaultMode": mode["mode"]}},
+         "spec": {"defaultMode": mode["mode"], "defaultEgress": draw(st.sampled_from(["Allow", "Refuse"]))}},
+        {"kind": "EgressPolicy", "metadata": metadata, "spec": draw(st.sampled_from([
+            {"mode": "Allow"}, {"mode": "Refuse"},
+            {"mode": "Refuse", "allow": [{"hosts": ["*.example"], "ports": [80, 443]}, {"cidrs": ["10.0.0.0/8"]}]},
+        ]))},
     ]))  # fmt: skip
 
 
@@ -143,13 +196,14 @@ def authorizations(draw: Any, space: str) -> Object:
 
 @st.composite
 def events(draw: Any) -> Event:
-    kind = draw(st.sampled_from([services, slices, pods, routes, others, policies, authorizations]))
+    kind = draw(st.sampled_from([services, slices, pods, routes, edges, others, policies, authorizations]))
     return Event(draw(kind(draw(st.sampled_from(SPACES)))), draw(st.integers(0, 3)) == 0)
 
 
 def world() -> list[Object]:
     """What there is before anything changes: enough that each change meets something."""
-    found: list[Object] = []
+    ours = {"controllerName": names.CONTROLLER}
+    found: list[Object] = [{"kind": "GatewayClass", "metadata": {"name": "labs-mesh"}, "spec": ours}]
     ports = [
         {"name": "http", "port": 80, "targetPort": 8080},
         {"name": "any", "port": 8081, "targetPort": "web"},
@@ -168,6 +222,8 @@ def world() -> list[Object]:
         for each in rule["backendRefs"]:
             each["namespace"] = SPACES[1 - number]
         found.append(route("one", rule, parent="a", namespace=space))
+        found[-1]["spec"]["parentRefs"].append({"name": "edge", "namespace": space})
+        found += [gateway(space), edge_pod(space)]
         found.append(route("two", to("b"), parent="b", namespace=space))
         found[-1]["spec"]["parentRefs"][0]["namespace"] = SPACES[1 - number]
     return found

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from labsupport.mesh import names
+from labsupport.mesh.api import Name
 from labsupport.mesh.changes import applied
 from labsupport.mesh.model import Model
 
@@ -165,3 +166,54 @@ def shop() -> list[Object]:
         endpoint_slice("orders-v2", "orders-v2-1@10.244.0.21"),
         pod("orders-v2-1", "10.244.0.21", account="orders"),
     ]
+
+
+EDGE_POD = Name("shop", "edge-labs-mesh-1")
+
+
+def listener(name: str, port: int = 80, **fields: Any) -> Object:
+    """A listener of a Gateway, for HTTP if nothing else is said."""
+    return {"name": name, "port": port, "protocol": "HTTP", **fields}
+
+
+def edge(*listeners: Object, **spec: Any) -> list[Object]:
+    """The Gateway shop/edge with its class, its Service and one ready proxy."""
+    proxy = pod(EDGE_POD.name, "10.244.0.50", account="edge-labs-mesh")
+    proxy["metadata"]["labels"] = {names.PROXY: names.GATEWAY_PROXY, names.GATEWAY_LABEL: "edge"}
+    proxy["spec"]["containers"] = [{"name": names.PROXY_CONTAINER}]
+    metadata = {"name": "edge", "namespace": "shop", "generation": 1, "uid": "u-1"}
+    listeners = listeners or (listener("http"),)
+    return [
+        {
+            "kind": "GatewayClass",
+            "metadata": {"name": names.GATEWAY_CLASS, "generation": 1},
+            "spec": {"controllerName": names.CONTROLLER},
+        },
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "Gateway",
+            "metadata": metadata,
+            "spec": {"gatewayClassName": names.GATEWAY_CLASS, "listeners": list(listeners), **spec},
+        },
+        service("edge-labs-mesh", {"name": "http-80", "port": 80, "targetPort": 10080}, address="10.96.0.50"),
+        endpoint_slice(
+            "edge-labs-mesh", f"{EDGE_POD.name}@10.244.0.50", ports=[{"name": "http-80", "port": 10080}]
+        ),
+        proxy,
+    ]
+
+
+def at_gateway(
+    name: str,
+    *rules: Object,
+    namespace: str = "shop",
+    hostnames: Iterable[str] = (),
+    kind: str = "HTTPRoute",
+    **parent_ref: Any,
+) -> Object:
+    """A route at the Gateway shop/edge."""
+    made = route(name, *rules, namespace=namespace, kind=kind)
+    made["spec"]["parentRefs"] = [{"name": "edge", "namespace": "shop", **parent_ref}]
+    if named := list(hostnames):
+        made["spec"]["hostnames"] = named
+    return made

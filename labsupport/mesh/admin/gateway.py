@@ -18,7 +18,8 @@ OURS = {
     "labs.example/part-of": "course",
     "mesh.labs.example/part": "gateway-api",
 }  # labels of those that we brought
-NEEDED = ("httproutes", "grpcroutes")  # the kinds that the control plane follows
+# The kinds that the control plane follows.
+NEEDED = ("httproutes", "grpcroutes", "gateways", "gatewayclasses", "referencegrants")
 
 Object = dict[str, Any]
 

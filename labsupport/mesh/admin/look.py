@@ -11,6 +11,7 @@ from labsupport.errors import LabsError
 from labsupport.kube.execute import execute
 from labsupport.mesh import names
 from labsupport.mesh.admin import running
+from labsupport.mesh.admin.workloads import has_proxy
 from labsupport.mesh.api import Object
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def admin(api: ApiClient, namespace: str, pod: str, path: str) -> str:
         raise LabsError(
             f"There is no Pod {pod!r} in namespace {namespace!r}.", fix="labs mesh proxies lists them"
         )
-    if not any(each["name"] == names.PROXY_CONTAINER for each in found["spec"].get("initContainers") or ()):
+    if not has_proxy(found):
         raise LabsError(f"The Pod {namespace}/{pod} has no proxy.", fix="labs mesh status says why")
     return _curl(api, found, f"http://127.0.0.1:{names.ADMIN}{path}", names.PROXY_CONTAINER)
 

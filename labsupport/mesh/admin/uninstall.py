@@ -11,6 +11,7 @@ from labsupport.mesh import names
 from labsupport.mesh.admin import gateway, workloads
 from labsupport.mesh.admin.status import CRD, mesh_namespaces
 from labsupport.mesh.admin.workloads import Owner
+from labsupport.mesh.edge import workload
 from labsupport.mesh.inject import registration
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ def uninstall(
     progress("the control plane")
     kube.delete(api, [each for each in rest if each["kind"] == "Deployment"])
     # 3. What it made, and what it was allowed to.
+    progress("the proxies of Gateways")
+    of_gateways = f"labs.example/part-of=course,{names.GATEWAY_LABEL}"
+    for version, kind in reversed(workload.KINDS):
+        kube.delete(api, [_document(e) for e in kube.list_objects(api, version, kind, labels=of_gateways)])
     progress("its roots in every namespace, its key and its rights")
     trust = kube.list_objects(api, "v1", "ConfigMap", fields=f"metadata.name={names.TRUST_CONFIGMAP}")
     kube.delete(api, [_document(each) for each in trust])

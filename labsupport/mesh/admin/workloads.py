@@ -68,13 +68,22 @@ class PodState:
 
 
 def has_proxy(pod: Object) -> bool:
-    """Whether a Pod was injected."""
-    return any(each["name"] == names.PROXY_CONTAINER for each in pod["spec"].get("initContainers") or ())
+    """Whether a Pod has a proxy: was injected, or is a Gateway's."""
+    return is_gateway(pod) or any(
+        each["name"] == names.PROXY_CONTAINER for each in pod["spec"].get("initContainers") or ()
+    )
+
+
+def is_gateway(pod: Object) -> bool:
+    """Whether a Pod is a Gateway's; the control plane makes those anew by itself."""
+    return (pod["metadata"].get("labels") or {}).get(names.PROXY) == names.GATEWAY_PROXY
 
 
 def state_of(pod: Object, *, in_mesh: bool, revision: str) -> tuple[str, str]:
     """A Pod's state and the note on it. `revision`: what a Pod created now would get, "" where nobody knows."""
     namespace = pod["metadata"]["namespace"]
+    if is_gateway(pod):
+        return CURRENT, f"of Gateway {(pod['metadata'].get('labels') or {}).get(names.GATEWAY_LABEL, '')}"
     if has_proxy(pod):
         if not in_mesh:
             return LEFTOVER, "has a proxy, and its namespace is not in the mesh (any more)"

@@ -63,7 +63,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     if missing:
         raise ValueError(f"These environment variables are not set: {', '.join(missing)}")
     capture = environment.get("MESH_CAPTURE") or names.CAPTURES[0]
-    if capture not in names.CAPTURES:
+    if capture not in (*names.CAPTURES, names.GATEWAY_PROXY):
         raise ValueError(f"MESH_CAPTURE is {capture!r}, not one of {', '.join(names.CAPTURES)}")
     try:
         probes = json.loads(environment.get("MESH_PROBES") or "{}")

@@ -20,6 +20,7 @@ EXTENSION = f"{_TYPE}config.core.v3.TypedExtensionConfig"
 # Over one ADS stream: what another kind refers to goes first (make before break).
 PUSH_ORDER = (CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET, EXTENSION)
 
+HTTP_PROTOCOLS = ["http/1.1", "http/1.0", "h2c"]  # as the inspector of first bytes calls them
 ADS = {"ads": {}, "resource_api_version": "V3"}
 SO_MARK = {"level": 1, "name": 36, "state": "STATE_PREBIND"}  # SOL_SOCKET, SO_MARK, before connect(2)
 RAW = {"name": "envoy.transport_sockets.raw_buffer", "typed_config": {
@@ -82,7 +83,7 @@ def http(
     where: Json = (
         {"rds": {"config_source": ADS, "route_config_name": rds}} if rds else {"route_config": routes}
     )
-    return typed(
+    made = typed(
         "envoy.filters.network.http_connection_manager",
         "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix=name,
@@ -95,8 +96,9 @@ def http(
         http2_protocol_options={"allow_connect": True},
         upgrade_configs=[{"upgrade_type": "websocket"}],
         **where,
-        **fields,
     )
+    made["typed_config"] |= fields
+    return made
 
 
 def fault(**asked: Json) -> Json:

@@ -6,19 +6,17 @@ configuration for each namespace with such a Pod, since names are short within a
 
 from __future__ import annotations
 
+from labsupport.mesh import egress as policies
 from labsupport.mesh import names
 from labsupport.mesh.api import Name, Port
 from labsupport.mesh.model import Model
-from labsupport.mesh.translate import envoy, reports, routes
+from labsupport.mesh.translate import egress, envoy, reports, routes
 from labsupport.mesh.translate.envoy import Json
 from labsupport.mesh.translate.resource import Key, Resource, of_explicit
 from labsupport.mesh.translate.services import speaks_http
 
-EXPLICIT, FORWARD = "explicit", "forward"
+EXPLICIT = "explicit"
 DOMAIN = "cluster.local"
-_DNS = {"name": "mesh", "dns_lookup_family": "V4_ONLY"}
-_FILTER = "extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig"
-_CLUSTER = "extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig"
 
 
 def translate(model: Model, namespace: str) -> list[Resource]:
@@ -26,15 +24,9 @@ def translate(model: Model, namespace: str) -> list[Resource]:
     if not model.explicit[namespace]:
         return []
     scope = of_explicit(namespace)
-    cluster = {
-        "name": FORWARD,
-        "lb_policy": "CLUSTER_PROVIDED",
-        "connect_timeout": "5s",
-        "cluster_type": envoy.typed("envoy.clusters.dynamic_forward_proxy", _CLUSTER, dns_cache_config=_DNS),
-    }
     sources = tuple(sorted(model.routes))
     return [
-        Resource(Key(envoy.CLUSTER, scope, FORWARD), cluster),
+        Resource(Key(envoy.CLUSTER, scope, egress.FORWARD), egress.forward()),
         Resource(Key(envoy.LISTENER, scope, EXPLICIT), listener(model)),
         Resource(Key(envoy.ROUTES, scope, EXPLICIT), configuration(model, namespace), sources),
     ]
@@ -42,15 +34,13 @@ def translate(model: Model, namespace: str) -> list[Resource]:
 
 def listener(model: Model) -> Json:
     """The proxy on loopback."""
-    forward = envoy.typed("envoy.filters.http.dynamic_forward_proxy", _FILTER, dns_cache_config=_DNS)
     told = reports.http(model, reports.OUTBOUND)
+    manager = envoy.http(EXPLICIT, rds=EXPLICIT, filters=[envoy.fault(), egress.http_filter()], **told)
     return {
         "name": EXPLICIT,
         "address": envoy.address("127.0.0.1", names.HTTP_PROXY),
         "traffic_direction": "OUTBOUND",
-        "filter_chains": [
-            {"filters": [envoy.http(EXPLICIT, rds=EXPLICIT, filters=[envoy.fault(), forward], **told)]}
-        ],
+        "filter_chains": [{"filters": [manager]}],
     }
 
 
@@ -64,11 +54,8 @@ def configuration(model: Model, namespace: str) -> Json:
                 used = routes.of(attached, namespace) or routes.of(attached, name.namespace)
                 (host,) = routes.configuration(model, name, port, used)["virtual_hosts"]
                 hosts.append({**host, "domains": domains(name, port, namespace)})
-    anything = {"match": {"prefix": "/"}, "route": {"cluster": FORWARD, "timeout": "0s"}}
-    return {
-        "name": EXPLICIT,
-        "virtual_hosts": [*hosts, {"name": FORWARD, "domains": ["*"], "routes": [anything]}],
-    }
+    policy = policies.of(model, namespace)
+    return {"name": EXPLICIT, "virtual_hosts": [*hosts, *egress.virtual_hosts(policy, policy.sniffed)]}
 
 
 def domains(name: Name, port: Port, namespace: str) -> list[str]:

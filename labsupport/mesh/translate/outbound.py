@@ -6,14 +6,17 @@ it was going: to another Pod of the mesh with mTLS, to anything else as it is.
 
 from __future__ import annotations
 
+from labsupport.mesh import egress as policies
 from labsupport.mesh import names
+from labsupport.mesh.egress import EgressPolicy
 from labsupport.mesh.model import Model
-from labsupport.mesh.translate import envoy, reports, tls
+from labsupport.mesh.translate import egress, envoy, reports, tls
 from labsupport.mesh.translate.envoy import Json
-from labsupport.mesh.translate.resource import CAPTURED, EVERYONE, Key, Resource
+from labsupport.mesh.translate.resource import CAPTURED, EVERYONE, Key, Resource, of_captured
 
-OUTBOUND, PEERS, PASSTHROUGH = "outbound", "peers", "passthrough"
-NOWHERE = "nowhere"  # a cluster that is never defined: connections to it are closed
+OUTBOUND, PEERS, OPEN = "outbound", "peers", "open"
+PASSTHROUGH, NOWHERE = egress.PASSTHROUGH, egress.NOWHERE
+SNIFF_TIMEOUT = "1s"
 # Ports that are never captured on the other side, so that no TLS may be begun there.
 OPEN_PORTS = (names.PROBES, names.HEALTH, names.METRICS)
 _INPUT = "envoy.extensions.matching.common_inputs.network.v3"
@@ -27,46 +30,75 @@ def translate(model: Model) -> list[Resource]:
         _original(PEERS) | {"transport_socket": tls.upstream((), [names.ALPN_TCP, names.ALPN_MESH])},
     ]
     found = [Resource(Key(envoy.CLUSTER, EVERYONE, each["name"]), each) for each in clusters]
-    return [*found, Resource(Key(envoy.LISTENER, CAPTURED, OUTBOUND), listener(model))]
+    made = listener(model, policies.default(model))
+    return [*found, Resource(Key(envoy.LISTENER, CAPTURED, OUTBOUND), made)]
 
 
-def listener(model: Model) -> Json:
+def of_namespace(model: Model, namespace: str) -> list[Resource]:
+    """The same for a namespace with an EgressPolicy of its own; nothing where there is none."""
+    policy = policies.of(model, namespace)
+    if not policy.name.name:
+        return []
+    scope, source = of_captured(namespace), (policy.reference,)
+    found = [Resource(Key(envoy.LISTENER, scope, OUTBOUND), listener(model, policy), source)]
+    if policy.sniffed:
+        found.append(Resource(Key(envoy.CLUSTER, scope, egress.FORWARD), egress.forward(), source))
+    return found
+
+
+def listener(model: Model, policy: EgressPolicy) -> Json:
     """The listener on the port that the capture rules redirect to."""
+    inspectors = egress.listener_filters(policy)
+    waits = {"listener_filters_timeout": SNIFF_TIMEOUT, "continue_on_listener_filters_timeout": True}
     told = reports.tcp(model, reports.OUTBOUND)
-    filters = {name: envoy.tcp(name, name, **told) for name in (PEERS, PASSTHROUGH)}
+    filters = {PEERS: envoy.tcp(PEERS, PEERS, **told), OPEN: envoy.tcp(OPEN, PASSTHROUGH, **told)}
     filters[NOWHERE] = envoy.tcp(NOWHERE, NOWHERE)
     return {
         "name": OUTBOUND,
         "address": envoy.address("0.0.0.0", names.OUTBOUND),  # noqa: S104 (redirected connections come to any address)
         "traffic_direction": "OUTBOUND",
         "use_original_dst": True,
-        "listener_filters": [envoy.original_dst()],
-        "filter_chains": [{"name": name, "filters": [each]} for name, each in filters.items()],
+        "listener_filters": [envoy.original_dst(), *inspectors],
+        **(waits if inspectors else {}),
+        "filter_chains": [
+            *({"name": name, "filters": [each]} for name, each in filters.items()),
+            *egress.chains(model, policy),
+        ],
         # A matcher beside the chains, not matches in them: a Pod that comes or goes changes no chain, and a chain that
         # is not changed keeps its connections.
-        "filter_chain_matcher": _by_port(
-            # Nobody is redirected from this port, so this is a connection to the proxy itself, which would call itself.
-            {names.OUTBOUND: _chain(NOWHERE), **dict.fromkeys(OPEN_PORTS, _chain(PASSTHROUGH))},
-            {"matcher": _by_address(model)},
-        ),
+        "filter_chain_matcher": _matcher(model, policy),
     }
 
 
-def _by_address(model: Model) -> Json:
+def _matcher(model: Model, policy: EgressPolicy) -> Json:
+    outside = egress.decision(policy)
+    otherwise = _by_address(model, policy, outside)
+    # Nobody is redirected from this port, so this is a connection to the proxy itself, which would call itself.
+    ports = {names.OUTBOUND: egress.take(NOWHERE)}
+    if policy.refuses:
+        captured = (each for each in model.workloads.values() if each.capture == "redirect" and each.address)
+        to_pods = _by("DestinationIPInput", {each.address: egress.take(OPEN) for each in captured}, outside)
+        open_ports = [{"predicate": egress.port_is(OPEN_PORTS), "on_match": to_pods}]
+        otherwise = {"matcher": {"matcher_list": {"matchers": open_ports}, "on_no_match": otherwise}}
+    else:
+        ports |= dict.fromkeys(OPEN_PORTS, outside)
+    found: Json = _by_port(ports, otherwise)["matcher"]
+    return found
+
+
+def _by_address(model: Model, policy: EgressPolicy, outside: Json) -> Json:
+    """What goes to a Pod of the mesh, and what goes out of it."""
     known = {}
     for name in sorted(model.workloads):
         workload = model.workloads[name]
         if workload.capture == "redirect" and workload.address:
-            action = _chain(PEERS)
+            action = egress.take(PEERS)
             if workload.uncaptured:
-                open_ports = dict.fromkeys(sorted(workload.uncaptured), _chain(PASSTHROUGH))
-                action = {"matcher": _by_port(open_ports, action)}
+                action = _by_port(dict.fromkeys(sorted(workload.uncaptured), egress.take(OPEN)), action)
             known[workload.address] = action
-    if not known:
-        return _by_port(
-            {0: _chain(NOWHERE)}, _chain(PASSTHROUGH)
-        )  # a map must have an entry; nobody calls port 0
-    return _by("DestinationIPInput", known, _chain(PASSTHROUGH))
+        elif workload.address and policy.refuses:
+            known[workload.address] = egress.take(OPEN)  # it is of the mesh, and answers plaintext
+    return _by("DestinationIPInput", known, outside)
 
 
 def _by_port(ports: dict[int, Json], otherwise: Json) -> Json:
@@ -74,14 +106,12 @@ def _by_port(ports: dict[int, Json], otherwise: Json) -> Json:
 
 
 def _by(kind: str, actions: dict[str, Json], otherwise: Json) -> Json:
-    """A matcher that looks one value up (xds.type.matcher.v3.Matcher)."""
+    """What to do by looking one value up (an on_match of xds.type.matcher.v3.Matcher); a map may not be empty."""
+    if not actions:
+        return otherwise
     value = {"name": kind, "typed_config": {"@type": f"type.googleapis.com/{_INPUT}.{kind}"}}
-    return {"matcher_tree": {"input": value, "exact_match_map": {"map": actions}}, "on_no_match": otherwise}
-
-
-def _chain(name: str) -> Json:
-    value = {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": name}
-    return {"action": {"name": name, "typed_config": value}}
+    tree = {"input": value, "exact_match_map": {"map": actions}}
+    return {"matcher": {"matcher_tree": tree, "on_no_match": otherwise}}
 
 
 def _original(name: str) -> Json:

@@ -8,10 +8,20 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import NamedTuple
 
-from labsupport.mesh import names
+from labsupport.mesh import gateways, names
 from labsupport.mesh.api import Name, Reference
 from labsupport.mesh.model import Model, parents
-from labsupport.mesh.translate import authorization, envoy, explicit, inbound, outbound, routes, services, tls
+from labsupport.mesh.translate import (
+    authorization,
+    envoy,
+    explicit,
+    gateway,
+    inbound,
+    outbound,
+    routes,
+    services,
+    tls,
+)
 from labsupport.mesh.translate.resource import EVERYONE, Key, Resource
 
 
@@ -23,7 +33,7 @@ class Part(NamedTuple):
 
 
 SERVICE, ROUTES, WORKLOAD, OUTBOUND, TRUST = "service", "routes", "workload", "outbound", "trust"
-EXPLICIT, AUTHORIZATION = "explicit", "authorization"
+EXPLICIT, EGRESS, AUTHORIZATION = "explicit", "egress", "authorization"
 OF_A_POD = (WORKLOAD, AUTHORIZATION)  # what nobody but the Pod's own proxy asks for
 
 
@@ -35,13 +45,15 @@ def translate(model: Model, part: Part) -> list[Resource]:
         case "routes":
             return routes.translate(model, part.of)
         case "workload":
-            return inbound.translate(model, part.of)
+            return [*inbound.translate(model, part.of), *gateway.translate(model, part.of)]
         case "authorization":
             return authorization.translate(model, part.of)
         case "outbound":
             return [*outbound.translate(model), *inbound.clusters()]
         case "explicit":
             return explicit.translate(model, part.of.namespace)
+        case "egress":
+            return outbound.of_namespace(model, part.of.namespace)
         case "trust":
             return (
                 [Resource(Key(envoy.SECRET, EVERYONE, names.TRUST), tls.trust(model.roots))]
@@ -56,7 +68,7 @@ def everything(model: Model, connected: Set[Name]) -> set[Part]:
     found = {Part(OUTBOUND), Part(TRUST), *(Part(each, name) for name in connected for each in OF_A_POD)}
     for name in model.services:
         found |= {Part(SERVICE, name), Part(ROUTES, name)}
-    return found | _explicit(model)
+    return found | _explicit(model) | _egress(model)
 
 
 def affected(before: Model, after: Model, changed: Reference, connected: Set[Name]) -> set[Part]:
@@ -82,7 +94,7 @@ def affected(before: Model, after: Model, changed: Reference, connected: Set[Nam
                 if part := model.slices.get(name):
                     found.add(Part(SERVICE, part.service))
         case "Pod":
-            found = {Part(OUTBOUND), *(Part(each, name) for each in OF_A_POD)}
+            found = {Part(OUTBOUND), *(Part(each, name) for each in OF_A_POD), *_egress(after)}
             found |= {Part(SERVICE, service) for service in after.services_of[name]}
         case "HTTPRoute" | "GRPCRoute":
             for model in (before, after):
@@ -96,6 +108,8 @@ def affected(before: Model, after: Model, changed: Reference, connected: Set[Nam
             found = {Part(WORKLOAD, each) for each in connected if each.namespace == name.namespace}
         case "AuthorizationPolicy":
             found = _authorized(before, after, name, connected)
+        case "EgressPolicy":
+            found = {Part(EGRESS, Name(name.namespace, "")), *_explicit(after)}
         case "MeshConfig":
             found = {Part(WORKLOAD, each) for each in connected}
             if before.settings.reporting != after.settings.reporting:
@@ -106,6 +120,8 @@ def affected(before: Model, after: Model, changed: Reference, connected: Set[Nam
         found |= everything(
             after, connected
         )  # its cluster is named in every listener, or must not be any more
+    at = _gateways_of(before, after, changed)
+    found |= {Part(WORKLOAD, pod) for pod in connected if _is_proxy_of(after, pod, at)} if at else set()
     if any(part.kind == ROUTES for part in found) or changed.kind == "Pod":
         found |= _explicit(before) | _explicit(after)
     return {part for part in found if part.kind not in OF_A_POD or part.of in connected}
@@ -123,6 +139,42 @@ def _authorized(before: Model, after: Model, policy: Name, connected: Set[Name])
             if any(filters for model in (before, after) for filters in inbound.of_bytes(model, pod).values()):
                 found.add(Part(WORKLOAD, name))
     return found
+
+
+def _gateways_of(before: Model, after: Model, changed: Reference) -> set[Name]:
+    """The Gateways whose configuration a change touches."""
+    name = Name(changed.namespace, changed.name)
+    match changed.kind:
+        case "Gateway":
+            return {name}
+        case "HTTPRoute" | "GRPCRoute":
+            return {
+                parent
+                for model in (before, after)
+                if (route := model.routes.get(changed))
+                for parent in gateways.parents(route)
+            }
+        case "TrafficPolicy":
+            policies = [model.traffic[name] for model in (before, after) if name in model.traffic]
+            services = [service for policy in policies for service in policy.services()]
+            routes_ = [after.routes[each] for service in services for each in after.users_of[service]]
+            return {parent for route in routes_ for parent in gateways.parents(route)}
+        case "Service":
+            routes_ = [after.routes[reference] for reference in after.users_of[name]]
+            return {parent for route in routes_ for parent in gateways.parents(route)}
+        case "Namespace" | "GatewayClass" | "ReferenceGrant":
+            return set(after.gateways)
+    return set()
+
+
+def _is_proxy_of(model: Model, pod: Name, at: Set[Name]) -> bool:
+    workload = model.workloads.get(pod)
+    return workload is not None and gateways.of_workload(workload) in at
+
+
+def _egress(model: Model) -> set[Part]:
+    """The namespaces whose listener for what goes out is one of their own."""
+    return {Part(EGRESS, Name(name.namespace, "")) for name in model.egress}
 
 
 def _explicit(model: Model) -> set[Part]:

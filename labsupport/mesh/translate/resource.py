@@ -12,6 +12,11 @@ EVERYONE = ""
 CAPTURED = "captured"  # the proxies that connections are redirected to
 
 
+def of_captured(namespace: str) -> str:
+    """The scope of the proxies of a namespace that connections are redirected to."""
+    return f"captured/{namespace}"
+
+
 def of_namespace(namespace: str) -> str:
     """The scope of the proxies of a namespace."""
     return f"namespace/{namespace}"
@@ -29,8 +34,10 @@ def of_workload(name: Name) -> str:
 
 def scopes(name: Name, capture: str) -> tuple[str, ...]:
     """The scopes of the proxy of a Pod, the narrowest last."""
-    how = CAPTURED if capture == "redirect" else of_explicit(name.namespace)
-    return (EVERYONE, how, of_namespace(name.namespace), of_workload(name))
+    how = {"redirect": (CAPTURED, of_captured(name.namespace)), "env": (of_explicit(name.namespace),)}.get(
+        capture, ()
+    )
+    return (EVERYONE, *how, of_namespace(name.namespace), of_workload(name))
 
 
 class Key(NamedTuple):

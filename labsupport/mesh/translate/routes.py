@@ -1,4 +1,4 @@
-"""The routes of a Service's port: HTTPRoutes and GRPCRoutes in Envoy's order and words.
+"""The routes of a Service's port: HTTPRoutes and GRPCRoutes in Envoy's order and words. Gateways use them (gateway.py).
 
 A route of the Service's own namespace (a producer route) holds for all clients. One of another namespace (a consumer
 route, GEP-1426) holds for the clients of that namespace, instead of the producer's.
@@ -6,7 +6,7 @@ route, GEP-1426) holds for the clients of that namespace, instead of the produce
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,25 +79,37 @@ def unsupported(rule: api.Object) -> set[str]:
     return (own - filters.SUPPORTED) | {f"{each} of a backend" for each in unknown}
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where routes hold: the port that clients call there, and which backends may be sent to from there."""
+
+    port: int
+    permits: Callable[[Route, api.Backend], bool] = lambda route, backend: True
+
+
 def configuration(model: Model, name: Name, port: Port, routes: list[Route]) -> Json:
     """The route configuration of a port with these routes; without any, everything goes to the Service itself."""
     label, policy = cluster_name(name, port.number), model.traffic_policy(name, port.number)
     if routes:
-        entries = [each.body for each in sorted(_entries(model, routes, port), key=lambda each: each.order)]
+        made = entries(model, routes, Place(port.number))
+        bodies = [each.body for each in sorted(made, key=lambda each: each.order)]
     else:
-        entries = [{"match": {"prefix": "/"}, "route": _action({"cluster": label})}]
-    entries = [made for each in entries for made in traffic.routes(each, policy)]
-    host = {"name": label, "domains": ["*"], "routes": entries, **traffic.host(policy)}
+        bodies = [{"match": {"prefix": "/"}, "route": _action({"cluster": label})}]
+    bodies = [made for each in bodies for made in traffic.routes(each, policy)]
+    host = {"name": label, "domains": ["*"], "routes": bodies, **traffic.host(policy)}
     return {"name": label, "virtual_hosts": [host]}
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
+    """One of Envoy's routes, and its place among others."""
+
     order: tuple[Any, ...]
     body: Json
 
 
-def _entries(model: Model, routes: list[Route], port: Port) -> Iterator[_Entry]:
+def entries(model: Model, routes: Iterable[Route], place: Place) -> Iterator[Entry]:
+    """Envoy's routes for these, at a Service or at a Gateway."""
     for route in routes:
         for index, rule in enumerate(route.rules):
             for position, match in enumerate(rule.get("matches") or [{}]):
@@ -109,9 +121,9 @@ def _entries(model: Model, routes: list[Route], port: Port) -> Iterator[_Entry]:
                 body = {
                     "name": _label(route, index, rule),
                     "match": read.envoy,
-                    **_rule(model, route, rule, read, port),
+                    **_rule(model, route, rule, read, place),
                 }
-                yield _Entry(order, body)
+                yield Entry(order, body)
 
 
 def faults(route: Route) -> list[str]:
@@ -126,15 +138,20 @@ def _label(route: Route, index: int, rule: api.Object) -> str:
     return f"{route.kind}/{route.name}/{rule.get('name') or index}"
 
 
-def _rule(model: Model, route: Route, rule: api.Object, match: matches.Match, port: Port) -> Json:
+def _rule(model: Model, route: Route, rule: api.Object, match: matches.Match, place: Place) -> Json:
     """What a rule does with a request: send it on, redirect it, or answer that it cannot."""
     status, said = _ERRORS[route.kind]
     unavailable = {"direct_response": {"status": status}}
     if unsupported(rule):
         return unavailable  # a filter that is not applied might be what protects the backend
     changes = filters.headers(rule.get("filters") or ())
-    if redirect := filters.redirect(rule.get("filters") or (), match.prefix, port.number):
+    if redirect := filters.redirect(rule.get("filters") or (), match.prefix, place.port):
         return {"redirect": redirect, **changes}
+
+    def cluster(ref: api.Object) -> str | None:
+        backend = api.backend(ref, route.name.namespace)
+        return usable(model, backend) if place.permits(route, backend) else None
+
     weighted = [
         (each, each.get("weight", 1)) for each in rule.get("backendRefs") or () if each.get("weight", 1) > 0
     ]
@@ -142,12 +159,12 @@ def _rule(model: Model, route: Route, rule: api.Object, match: matches.Match, po
         return unavailable | changes
     clusters = []
     for ref, weight in weighted:
-        target = usable(model, api.backend(ref, route.name.namespace))
+        target = cluster(ref)
         # A share of requests whose backend cannot be used must fail, not go to the others: an undefined cluster.
         name = target or "unavailable"
         own = ref.get("filters") or ()
         clusters.append({"name": name, "weight": weight, **filters.headers(own), **filters.host(own)})
-    if not any(usable(model, api.backend(ref, route.name.namespace)) for ref, _ in weighted):
+    if not any(cluster(ref) for ref, _ in weighted):
         return unavailable | changes
     action: Json = {
         "weighted_clusters": {"clusters": clusters},
@@ -157,10 +174,9 @@ def _rule(model: Model, route: Route, rule: api.Object, match: matches.Match, po
         **_timeouts(rule.get("timeouts") or {}),
     }
     mirrors = [
-        filters.mirror(each, cluster)
+        filters.mirror(each, copy)
         for each in rule.get("filters") or ()
-        if each["type"] == "RequestMirror"
-        and (cluster := usable(model, api.backend(each["requestMirror"]["backendRef"], route.name.namespace)))
+        if each["type"] == "RequestMirror" and (copy := cluster(each["requestMirror"]["backendRef"]))
     ]
     if mirrors:
         action["request_mirror_policies"] = mirrors

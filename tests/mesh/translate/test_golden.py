@@ -14,7 +14,8 @@ import yaml
 
 from labsupport.mesh import names
 from labsupport.mesh.api import Name
-from labsupport.mesh.translate import envoy, parts
+from labsupport.mesh.model import Model
+from labsupport.mesh.translate import envoy, parts, reports
 from labsupport.mesh.translate.parts import Part
 from tests.mesh import samples
 from tests.mesh.samples import Object, to
@@ -22,7 +23,9 @@ from tests.mesh.translate.test_requests import RULES
 
 GOLDEN = Path(__file__).with_name("golden")
 # What would be the same in every file is named instead.
+_LOGS = {kind: getattr(reports, kind)(Model(), reports.OUTBOUND)["access_log"] for kind in ("http", "tcp")}
 KNOWN = {
+    **{f"(failures, {kind} reports)": [*envoy.failures(), *log] for kind, log in _LOGS.items()},
     "(failures)": envoy.failures(),
     "(retry)": envoy.RETRY,
     "(no limits)": envoy.UNLIMITED,
@@ -111,6 +114,35 @@ POLICIES = [
     samples.policy("trial", {}, mode="Audit"),
     samples.policy("another", action="Deny", selector={"matchLabels": {"app": "other"}}),
 ]
+
+
+def egress(*allow: Object) -> Object:
+    metadata = {"name": "default", "namespace": "shop", "generation": 1}
+    return {
+        "kind": "EgressPolicy",
+        "metadata": metadata,
+        "spec": {"mode": "Refuse", "allow": list(allow)},
+    }
+
+
+ADDRESSES = {"cidrs": ["192.0.2.0/24", "198.51.100.7/32"], "ports": [443, 5432]}
+HOSTS = {"hosts": ["api.example.com", "*.example.net"], "ports": [80, 443]}
+LISTENERS = (
+    samples.listener("shop", hostname="*.shop.example"),
+    samples.listener("any"),
+    samples.listener("high", port=8080),
+    samples.listener("tls", port=443, protocol="TLS"),
+)
+AT_GATEWAY = [
+    *samples.shop(),
+    *samples.edge(*LISTENERS),
+    samples.at_gateway("www", to("orders"), hostnames=["www.shop.example"]),
+    samples.at_gateway("all", to("orders:9", "orders-v2:1"), hostnames=["*.shop.example"]),
+    samples.at_gateway(
+        "any", to("orders-v2", filters=[{"type": "RequestRedirect", "requestRedirect": {"statusCode": 301}}])
+    ),
+    samples.at_gateway("foreign", to("orders"), namespace="other"),
+]
 ORDERS, POD = Name("shop", "orders"), Name("shop", "orders-1")
 GRPC = [
     to("orders", matches=[{"method": {"service": "shop.Orders", "method": "Get"}}]),
@@ -152,6 +184,10 @@ CASES: dict[str, tuple[Part, list[Object]]] = {
     "authorization-nobody": (Part("authorization", POD), behind("http", samples.policy("nobody"))),
     "outbound": (Part("outbound"), [*samples.shop(), excluded()]),
     "outbound-alone": (Part("outbound"), []),
+    "egress": (Part("egress", Name("shop", "")), [*samples.shop(), excluded(), egress(ADDRESSES, HOSTS)]),
+    "egress-none": (Part("egress", Name("shop", "")), [*samples.shop(), egress()]),
+    "explicit-egress": (Part("explicit", Name("shop", "")), [*samples.shop(), explicit(), egress(HOSTS)]),
+    "gateway": (Part("workload", samples.EDGE_POD), AT_GATEWAY),
     "explicit": (Part("explicit", Name("shop", "")), [*consumer(), explicit()]),
     "trust": (Part("trust"), []),
 }  # fmt: skip
