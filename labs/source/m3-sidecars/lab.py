@@ -362,15 +362,10 @@ sidecars.pods(lab)
 lab.apply(lab.read("start/strict.yaml"))
 print(sidecars.noticed(lab, "press"))
 ### BEGIN SOLUTION: # YOUR YAML HERE, by lab.apply("""...""")
-from_inside = """
-          readinessProbe:
-            exec: {command: [curl, -sf, -o, /dev/null, "http://127.0.0.1:8080/healthz"]}
-            periodSeconds: 1
-"""
+from_inside = 'exec: {command: [curl, -sf, "http://127.0.0.1:8080/healthz"]}'
 manifest = lab.read("start/probes.yaml")
-for old in ("httpGet: {path: /healthz, port: 8080}", "tcpSocket: {port: 9090}"):
-    probe = f"\n          readinessProbe:\n            {old}\n            periodSeconds: 1\n"
-    manifest = manifest.replace(probe, from_inside)
+for from_outside in ("httpGet: {path: /healthz, port: 8080}", "tcpSocket: {port: 9090}"):
+    manifest = manifest.replace(from_outside, from_inside)
 lab.apply(manifest)
 ### END SOLUTION
 
@@ -456,25 +451,8 @@ lab.apply(lab.read("start/simplified.yaml"))
 
 # %% exercise="m3-outage"
 ### BEGIN SOLUTION: # YOUR YAML HERE, by lab.apply("""...""")
-lab.apply("""
-apiVersion: admissionregistration.k8s.io/v1
-kind: MutatingWebhookConfiguration
-metadata:
-  name: "{name:admission}-injector"
-webhooks:
-  - name: "injector.{namespace}.labs.example"
-    admissionReviewVersions: [v1]
-    clientConfig:
-      service: {namespace: "{namespace}", name: injector, path: /admit, port: 443}
-    rules:
-      - {apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [CREATE], scope: Namespaced}
-    failurePolicy: Fail
-    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: "{namespace}"}}
-    objectSelector: {matchExpressions: [{key: labs.example/deployed, operator: DoesNotExist}]}
-    sideEffects: None
-    reinvocationPolicy: Never
-    timeoutSeconds: 5
-""")
+others = "    objectSelector: {matchExpressions: [{key: labs.example/deployed, operator: DoesNotExist}]}"
+lab.apply(lab.read("start/simplified.yaml") + others)
 ### END SOLUTION
 
 # %%

@@ -9,11 +9,15 @@ from typing import Any
 from labsupport import kube
 from labsupport.course.exercise import Outcome, Probe, Rejected, not_yet, passed
 from labsupport.course.lessons import sidecars
+from labsupport.patience import patient
 
 from .inject import WEBHOOK
 
-GONE = 6.0  # seconds for its Pod to end
-BACK = 10.0  # seconds for a new one; it takes about 2
+GONE = patient(6.0)  # seconds for its Pod to end
+BACK = patient(10.0)  # seconds for a new one; it takes about 2
+REFUSED = patient(
+    2.0
+)  # seconds, and some more attempts, after which one that was refused is not expected any more
 POLICIES = ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
 Pod = dict[str, Any]
 
@@ -112,15 +116,19 @@ def _while_away(probe: Probe, elsewhere: str) -> None:
 def _back(probe: Probe) -> float:
     """Seconds until the webhook serves again. Errors: Rejected if it does not."""
     began = time.monotonic()
-    target = kube.Target("apps/v1", "Deployment", WEBHOOK, probe.namespace)
+    sets = kube.Target(
+        "apps/v1", "ReplicaSet", namespace=probe.namespace, labels=f"labs.example/deployed={WEBHOOK}"
+    )
     try:
-        kube.until(probe.api, target, kube.ready, timeout=probe.left(BACK), progress=probe.progress)
-    except kube.wait.TimedOut:
+        kube.until(probe.api, sets, _ready_or_refused, timeout=probe.left(BACK), progress=probe.progress)
+        kube.until(probe.api, sets, _ready, timeout=probe.left(REFUSED))
+    except kube.wait.TimedOut as late:
         raise Rejected(
             not_yet(
                 "m3-outage/deadlock",
-                f"The webhook's Pod was taken away, and {BACK:.0f} s later there is no new one. {_why(probe)}",
-                f"Deployment {WEBHOOK}, status.conditions",
+                f"The webhook's Pod was taken away, and {time.monotonic() - began:.0f} s later there is no new one. "
+                f"{_why(late.objects)}",
+                f"the ReplicaSet of {WEBHOOK}, status.conditions",
                 "Who has to be asked before that Pod can be created, and who would have to answer?",
             )
         ) from None
@@ -144,8 +152,34 @@ def _back(probe: Probe) -> float:
     return time.monotonic() - began
 
 
-def _why(probe: Probe) -> str:
-    deployment = probe.get("apps/v1", "Deployment", WEBHOOK) or {}
-    conditions = (deployment.get("status") or {}).get("conditions") or []
-    said = [each.get("message", "") for each in conditions if each["type"] == "ReplicaFailure"]
+def _ready(sets: list[Pod]) -> kube.Seen:
+    """Met when the webhook has its Pod, and that is ready."""
+    there = any((each.get("status") or {}).get("readyReplicas") for each in sets)
+    return kube.Seen(there, "the webhook has no Pod that is ready")
+
+
+def _ready_or_refused(sets: list[Pod]) -> kube.Seen:
+    return kube.Seen(_ready(sets).done or bool(_refusals(sets)), "the webhook has no Pod that is ready")
+
+
+def _refusals(sets: list[Pod]) -> list[str]:
+    """What the API server said to those ReplicaSets that could not make the Pods that they are to have now."""
+    said = []
+    for each in sets:
+        status = each.get("status") or {}
+        if (
+            each["spec"].get("replicas")
+            and status.get("observedGeneration") == each["metadata"]["generation"]
+        ):
+            conditions = status.get("conditions") or []
+            said += [
+                entry.get("message", "")
+                for entry in conditions
+                if entry["type"] == "ReplicaFailure" and entry["status"] == "True"
+            ]
+    return said
+
+
+def _why(sets: list[Pod]) -> str:
+    said = _refusals(sets)
     return f"Its ReplicaSet says: {said[0][:300]}" if said else ""

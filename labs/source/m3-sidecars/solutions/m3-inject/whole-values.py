@@ -2,14 +2,15 @@ from labsupport.course.lessons import sidecars
 from labsupport.mesh.inject import containers
 from labsupport.mesh.inject.asked import Asked, Settings
 
-CAPTURE = containers.capture_container(Asked("redirect"), Settings())
-PROXY = containers.proxy_container(Asked("redirect"), Settings(), {})
+ASKED = Asked("redirect")
+CAPTURE = containers.capture_container(ASKED, Settings())
+PROXY = containers.proxy_container(ASKED, Settings(), {})
 VOLUMES = containers.volumes()
 LABEL, OPT_OUT = "mesh.labs.example/proxy", "mesh.labs.example/inject"
 
 
 def left_alone(pod):
-    if pod["metadata"].get("annotations", {}).get(OPT_OUT, "true") == "false":
+    if pod["metadata"].get("annotations", {}).get(OPT_OUT) == "false":
         return True
     names = [each["name"] for each in pod["spec"].get("initContainers", [])]
     return "mesh-proxy" in names or pod["spec"].get("hostNetwork", False)
