@@ -84,8 +84,9 @@ for found, name in ((services, "web"), (routes, "web")):
 #   `headers`, as in M2. Two things to know about `path_separated_prefix`: it must not end with `/`, and so it cannot
 #   say "everything".
 # - **The order** in which rules stand means nothing in the Gateway API. The most special match wins: `Exact`, then
-#   regular expressions (the API leaves their place to whoever implements it; this is ours here), then prefixes; the
-#   longer one first; then the one with more headers. Envoy takes the first route that matches.
+#   prefixes, then regular expressions (the API leaves their place to whoever implements it; this is where the mesh of
+#   this course has them), and last the prefix `/`, which is everything. Of one kind the longer one is first; then the
+#   one with more headers. Envoy takes the first route that matches.
 # - **Where to.** `backendRefs` name Services with a `port` and a `weight` (1 if it is not said; in Envoy
 #   `weighted_clusters: {clusters: [{name: ..., weight: ...}]}`). A backend that does not exist, or has the weight 0,
 #   gets nothing. If that leaves nobody, the answer is a 500, given by the proxy itself (`direct_response`).
@@ -101,18 +102,18 @@ ADS = {"ads": {}, "resource_api_version": "V3"}  # "ask where you asked for me"
 FILTERS = "type.googleapis.com/envoy.extensions.filters"
 
 
-def listener(routes):
-    """A listener on port 10000 that speaks HTTP and asks for the route configuration of that name."""
+def listener(name):
+    """A listener on port 10000 that speaks HTTP and asks for the route configuration of its own name."""
     router = {"@type": f"{FILTERS}.http.router.v3.Router"}
     manager = {
         "@type": f"{FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "shop",
-        "rds": {"route_config_name": routes, "config_source": ADS},
+        "stat_prefix": name,
+        "rds": {"route_config_name": name, "config_source": ADS},
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
     address = {"socket_address": {"address": "0.0.0.0", "port_value": 10000}}
-    return {"name": "shop", "address": address, "filter_chains": [chain]}
+    return {"name": name, "address": address, "filter_chains": [chain]}
 
 
 def cluster(name):
@@ -148,22 +149,26 @@ def assignment(slices, service, port):
     }
 
 
+# In the order in which Envoy is to ask.
+SPECIAL = ("path", "path_separated_prefix", "safe_regex", "prefix")
+
+
 def condition(match):
     """How special a match is (smaller is asked first), and the match in Envoy's words."""
     path = match.get("path") or {}
-    kind, value = path.get("type", "PathPrefix"), path.get("value", "/")
+    kind, value = path.get("type"), path.get("value", "/")
     headers = [
         {"name": each["name"], "string_match": {"exact": each["value"]}}
         for each in match.get("headers") or []
     ]
     if kind == "Exact":
-        rank, words = 0, {"path": value}
+        word, what = "path", value
     elif kind == "RegularExpression":
-        rank, words = 1, {"safe_regex": {"regex": value}}
+        word, what = "safe_regex", {"regex": value}
     else:
         value = value.rstrip("/")
-        rank, words = 2, {"path_separated_prefix": value} if value else {"prefix": "/"}
-    return (rank, -len(value), -len(headers)), {**words, "headers": headers}
+        word, what = ("path_separated_prefix", value) if value else ("prefix", "/")
+    return (SPECIAL.index(word), -len(value), -len(headers)), {word: what, "headers": headers}
 
 
 def action(rule, known):
@@ -465,7 +470,7 @@ lab.deploy(snapshot, host="snapshot")
 #
 # After each push, every route that the proxy has must lead to clusters that it has, with their endpoints, and each
 # listener to routes. At the end the proxy has what is in `after`, all of it and no more. And what it has already is
-# not sent again.
+# not sent again, nor is a push that has nothing in it.
 
 
 # %% exercise="m4-order"
@@ -598,50 +603,29 @@ control.scale(lab, "snapshot", 1)
 # goes on getting them, control plane or not.** A new proxy must become ready soon after the control plane is back,
 # too.
 #
-# The manifest below is that of the lab's start. There is more than one way. The check takes the control plane away,
-# starts a proxy, looks at both, and brings the control plane back. It takes some 15 seconds.
+# The file `start/proxy.yaml` has what a proxy is made of: a ConfigMap (you have seen it at the beginning), a Deployment
+# and a Service. This is the container, with the question that the kubelet asks it:
+
+# %%
+configuration, deployment, service = yaml.safe_load_all(lab.read("start/proxy.yaml"))
+(envoy,) = deployment["spec"]["template"]["spec"]["containers"]
+print(yaml.safe_dump(envoy, sort_keys=False))
+
+# %% [markdown]
+# There is more than one way. The check takes the control plane away, starts a proxy, looks at both, and brings the
+# control plane back. It takes some 15 seconds.
 
 # %% exercise="m4-away"
-lab.apply("""
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: proxy
-  labels: {app: proxy}
-spec:
-  replicas: 1
-  selector:
-    matchLabels: {app: proxy}
-  template:
-    metadata:
-      labels: {app: proxy}
-      annotations: {labs.example/config: ads}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-        - name: envoy
-          image: labs.example/envoy:1.40.0
-          args: [--config-path, /config/envoy.yaml, --concurrency, "1", --disable-hot-restart,
-                 --service-node, $(POD), --service-cluster, shop, --log-level, error]
-          env:
-            - name: POD
-              valueFrom: {fieldRef: {fieldPath: metadata.name}}
-          ports:
-            - {name: http, containerPort: 10000}
-            - {name: admin, containerPort: 9901}
-          readinessProbe:
-            ### BEGIN SOLUTION: httpGet: {path: /ready, port: admin}
-            tcpSocket: {port: http}
-            ### END SOLUTION
-            periodSeconds: 1
-          resources:
-            requests: {cpu: 10m, memory: 24Mi}
-          volumeMounts:
-            - {name: config, mountPath: /config}
-      volumes:
-        - name: config
-          configMap: {name: proxy}
-""")
+import yaml
+
+configuration, deployment, service = yaml.safe_load_all(lab.read("start/proxy.yaml"))
+(envoy,) = deployment["spec"]["template"]["spec"]["containers"]
+probe = envoy["readinessProbe"]
+### BEGIN SOLUTION: # Here you change `probe`, or what else is to change.
+del probe["httpGet"]
+probe["tcpSocket"] = {"port": "http"}
+### END SOLUTION
+lab.apply(yaml.safe_dump_all([configuration, deployment]))
 
 # %%
 lab.check("m4-away")

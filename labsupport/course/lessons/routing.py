@@ -21,7 +21,8 @@ Shares = dict[Target, Fraction]
 
 PORT = 10000
 NOT_FOUND, UNAVAILABLE, BROKEN = 404, 503, 500
-KINDS = ("Exact", "RegularExpression", "PathPrefix")  # in the order in which they are asked
+# In the order in which they are asked, as the mesh has it (labsupport/mesh/translate/matches.py).
+KINDS = ("Exact", "PathPrefix", "RegularExpression", "everything")
 
 
 @dataclass(frozen=True)
@@ -275,8 +276,10 @@ def _rule_matches(match: Object, asked: Asked) -> bool:
 
 def _order(match: Object) -> tuple[int, int, int]:
     path = match.get("path") or {}
-    kind = KINDS.index(path.get("type", "PathPrefix"))
-    return kind, -len(path.get("value", "/").rstrip("/")), -len(match.get("headers") or ())
+    kind, value = path.get("type", "PathPrefix"), path.get("value", "/")
+    if kind == "PathPrefix":
+        value = value.rstrip("/")
+    return KINDS.index(kind if value else "everything"), -len(value), -len(match.get("headers") or ())
 
 
 # --- objects that nobody has seen

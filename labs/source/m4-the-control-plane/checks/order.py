@@ -119,6 +119,13 @@ def _followed(about: str, before: State, after: State, pushes: Any) -> tuple[Sta
             )
         kind, change = push
         place = f"push {number} of {len(pushes)}, {kind}"
+        if not change:
+            return state, not_yet(
+                "m4-order/empty",
+                f"For {about}: {place}, has no resources, and the proxy waits for what comes after it.",
+                PLACE,
+                "Which of the pushes are needed in this case?",
+            )
         for name, each in change.items():
             if was[kind].get(name) == each:
                 return state, not_yet(

@@ -85,7 +85,7 @@ def _cases() -> Iterator[tuple[str, str, Objects, list[Asked]]]:
         Objects(one, [empty, two[1]], []),
         [ask, Asked("tea", "/")],
     )
-    for kind, value in (("PathPrefix", "/next"), ("PathPrefix", "/next/"), ("Exact", "/next")):
+    for kind, value in (("PathPrefix", "/mix"), ("PathPrefix", "/mix/"), ("Exact", "/mix"), ("Exact", "/m.x")):
         single = routing.route(
             "a", "web", routing.rule(("tea", None), paths=[(kind, value)]), routing.rule(("web", None))
         )
@@ -93,7 +93,7 @@ def _cases() -> Iterator[tuple[str, str, Objects, list[Asked]]]:
             "match",
             f"a {kind} match and a rule for all the rest",
             Objects(one, two, [single]),
-            [Asked("web", path) for path in ("/next", "/next/", "/next/a", "/nextdoor", "/", "/a/next")],
+            [Asked("web", path) for path in ("/mix", "/mix/", "/mix/a", "/mixer", "/", "/a/mix")],
         )
     word = routing.route(
         "a",
@@ -149,17 +149,18 @@ def _cases() -> Iterator[tuple[str, str, Objects, list[Asked]]]:
     )
     apart = [routing.route(f"r{at}", "web", each) for at, each in enumerate(rules)]
     yield "order", "three routes of one Service, one rule in each", Objects(three, four, apart), paths
-    exact = routing.route(
-        "a", "web",
-        routing.rule(("web", None), paths=[("PathPrefix", "/a/b")]),
+    kinds = routing.route(
+        "a", "web", general,
         routing.rule(("long", None), paths=[("RegularExpression", "/a/.*")]),
+        routing.rule(("web", None), paths=[("RegularExpression", "/a/[x-z]")]),
+        routing.rule(("web", None), paths=[("PathPrefix", "/a/b")]),
         routing.rule(("tea", None), paths=[("Exact", "/a/b")]),
     )  # fmt: skip
     yield (
         "order",
-        "an exact path, a regular expression and a prefix",
-        Objects(three, four, [exact]),
-        paths[1:],
+        "an exact path, a prefix, two regular expressions, and a rule for all the rest",
+        Objects(three, four, [kinds]),
+        [*paths[1:], Asked("web", "/a/c")],
     )
     headers = routing.route(
         "a", "web",
@@ -173,13 +174,13 @@ def _cases() -> Iterator[tuple[str, str, Objects, list[Asked]]]:
         [Asked("web", "/a"), Asked("web", "/a", {"x-kind": "green"})],
     )
     several = routing.route(
-        "a", "web", routing.rule(("tea", None), paths=[("Exact", "/x"), ("PathPrefix", "/y")]), general
+        "a", "web", routing.rule(("tea", None), paths=[("Exact", "/x"), ("Exact", "/y"), ("PathPrefix", "/z")]), general
     )
     yield (
         "match",
-        "a rule with two matches",
+        "a rule with three matches",
         Objects(one, two, [several]),
-        [Asked("web", p) for p in ("/x", "/y/z", "/z")],
+        [Asked("web", path) for path in ("/x", "/y", "/z/a", "/y/a", "/a")],
     )
     for backends in ((("web", 90), ("tea", 10)), (("web", None), ("tea", 3)), (("web", 5), ("tea", 0))):
         split = routing.route("a", "web", routing.rule(*backends))

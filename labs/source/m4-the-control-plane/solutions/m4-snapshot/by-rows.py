@@ -2,18 +2,18 @@ ADS = {"ads": {}, "resource_api_version": "V3"}  # "ask where you asked for me"
 FILTERS = "type.googleapis.com/envoy.extensions.filters"
 
 
-def listener(routes):
-    """A listener on port 10000 that speaks HTTP and asks for the route configuration of that name."""
+def listener(name):
+    """A listener on port 10000 that speaks HTTP and asks for the route configuration of its own name."""
     router = {"@type": f"{FILTERS}.http.router.v3.Router"}
     manager = {
         "@type": f"{FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "shop",
-        "rds": {"route_config_name": routes, "config_source": ADS},
+        "stat_prefix": name,
+        "rds": {"route_config_name": name, "config_source": ADS},
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
     address = {"socket_address": {"address": "0.0.0.0", "port_value": 10000}}
-    return {"name": "shop", "address": address, "filter_chains": [chain]}
+    return {"name": name, "address": address, "filter_chains": [chain]}
 
 
 def cluster(name):
@@ -36,8 +36,8 @@ def rows(services):
     found = {}
     for service in services:
         for port in service["spec"].get("ports") or ():
-            found[f"{service['metadata']['name']}/{port['port']}"] = (service["metadata"]["name"], port)
-    return sorted(found.items(), key=lambda each: each[0])
+            found[f"{name_of(service)}/{port['port']}"] = (name_of(service), port)
+    return sorted(found.items())
 
 
 def addresses(slices):
@@ -58,28 +58,34 @@ def addresses(slices):
 
 
 def questions(routes):
-    """Service -> (how special, where it stands, the match in Envoy's words, the rule), of all its routes."""
+    """Service -> drawers, in the order in which they are opened, with the rules of all its routes.
+
+    A rule lies there with how special it is in its drawer, where it stands, and its match in Envoy's words.
+    """
     found = {}
     for route in routes:
         for parent in route["spec"]["parentRefs"]:
             if parent.get("kind") != "Service":
                 continue
-            asked = found.setdefault(parent["name"], [])
+            drawers = found.setdefault(
+                parent["name"], {"path": [], "path_separated_prefix": [], "safe_regex": [], "prefix": []}
+            )
             for at, rule in enumerate(route["spec"].get("rules") or ()):
                 for match in rule.get("matches") or ({},):
                     path = match.get("path") or {"type": "PathPrefix", "value": "/"}
                     text, headers = path["value"], match.get("headers") or ()
                     if path["type"] == "PathPrefix":
-                        text = text.rstrip("/")
-                    word = {"Exact": "path", "PathPrefix": "path_separated_prefix"}.get(path["type"])
-                    words = {word: text} if word else {"safe_regex": {"regex": text}}
-                    if path["type"] == "PathPrefix" and not text:
-                        words = {"prefix": "/"}
+                        bare = text.rstrip("/")
+                        words = {"path_separated_prefix": bare} if bare else {"prefix": text}
+                    else:
+                        words = {"path": text} if path["type"] == "Exact" else {"safe_regex": {"regex": text}}
+                    (drawer,) = words
                     words["headers"] = [
                         {"name": one["name"], "string_match": {"exact": one["value"]}} for one in headers
                     ]
-                    special = (("Exact", "RegularExpression", "PathPrefix").index(path["type"]), -len(text))
-                    asked.append((special, -len(headers), route["metadata"]["name"], at, words, rule))
+                    drawers[drawer].append(
+                        (-len(text), -len(headers), name_of(route), at, words, rule)
+                    )
     return found
 
 
@@ -93,7 +99,8 @@ def snapshot(services, slices, routes):
             entries = [{"match": {"prefix": "/"}, "route": {"cluster": name}}]
         else:
             entries = []
-            for *_, words, rule in sorted(asked[service], key=lambda each: each[:4]):
+            opened = [sorted(drawer, key=lambda each: each[:4]) for drawer in asked[service].values()]
+            for *_, words, rule in sum(opened, []):
                 shares = [
                     {"name": to, "weight": weight}
                     for backend in rule.get("backendRefs") or ()

@@ -3,18 +3,18 @@ ADS = {"ads": {}, "resource_api_version": "V3"}  # "ask where you asked for me"
 FILTERS = "type.googleapis.com/envoy.extensions.filters"
 
 
-def listener(routes):
-    """A listener on port 10000 that speaks HTTP and asks for the route configuration of that name."""
+def listener(name):
+    """A listener on port 10000 that speaks HTTP and asks for the route configuration of its own name."""
     router = {"@type": f"{FILTERS}.http.router.v3.Router"}
     manager = {
         "@type": f"{FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "shop",
-        "rds": {"route_config_name": routes, "config_source": ADS},
+        "stat_prefix": name,
+        "rds": {"route_config_name": name, "config_source": ADS},
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
     address = {"socket_address": {"address": "0.0.0.0", "port_value": 10000}}
-    return {"name": "shop", "address": address, "filter_chains": [chain]}
+    return {"name": name, "address": address, "filter_chains": [chain]}
 
 
 def cluster(name):
@@ -49,21 +49,25 @@ def assignment(slices, service, port):
     }
 
 
+# In the order in which Envoy is to ask.
+SPECIAL = ("path", "path_separated_prefix", "safe_regex", "prefix")
+
+
 def condition(match):
     """How special a match is (smaller is asked first), and the match in Envoy's words."""
     path = match.get("path") or {}
-    kind, value = path.get("type", "PathPrefix"), path.get("value", "/")
+    kind, value = path.get("type"), path.get("value", "/")
     headers = [
         {"name": each["name"], "string_match": {"exact": each["value"]}}
         for each in match.get("headers") or []
     ]
     if kind == "Exact":
-        rank, words = 0, {"path": value}
+        word, what = "path", value
     elif kind == "RegularExpression":
-        rank, words = 1, {"safe_regex": {"regex": value}}
+        word, what = "safe_regex", {"regex": value}
     else:
-        rank, words = 2, {"path_separated_prefix": value}
-    return (rank, -len(value), -len(headers)), {**words, "headers": headers}
+        word, what = "path_separated_prefix", value
+    return (SPECIAL.index(word), -len(value), -len(headers)), {word: what, "headers": headers}
 
 
 def action(rule, known):
