@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import grpc
 from envoy.service.discovery.v3 import ads_pb2_grpc
@@ -30,88 +30,24 @@ from labsupport import kube
 from labsupport.mesh.api import Name
 from labsupport.mesh.model import Model
 from labsupport.mesh.serve.hub import Hub, Proxy
-from labsupport.mesh.serve.messages import encode
 from labsupport.mesh.serve.session import Request, Response
 from labsupport.mesh.serve.store import Store
-from labsupport.mesh.translate import envoy
 from labsupport.mesh.translate.parts import Part
 from labsupport.mesh.translate.resource import EVERYONE, Key, Resource
 from labsupport.operators import learner
+from labsupport.operators.configuration import TYPES, WORDS, State, check, pushed, read
 from labsupport.operators.informer import Change, Informer, Kind
 
 NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 PORT = 18000
 LIMIT = 5.0  # seconds for one call before it is told that it takes long
 TOGETHER = 0.03  # seconds in which further changes are waited for, so that they are one call
-TYPES = {
-    "clusters": envoy.CLUSTER,
-    "endpoints": envoy.ENDPOINTS,
-    "listeners": envoy.LISTENER,
-    "routes": envoy.ROUTES,
-}
-WORDS = {type_url: word for word, type_url in TYPES.items()}
 WATCHED = (
     Kind("v1", "Service"),
     Kind("discovery.k8s.io/v1", "EndpointSlice"),
     Kind("gateway.networking.k8s.io/v1", "HTTPRoute"),
 )
 WHOLE = Part("snapshot")
-
-State: TypeAlias = dict[str, dict[str, Any]]  # type in words -> name -> resource
-
-
-def name_of(kind: str, resource: Any) -> str:
-    """A resource's name. ValueError if it has none."""
-    key = "cluster_name" if kind == "endpoints" else "name"
-    name = resource.get(key) if isinstance(resource, dict) else None
-    if not isinstance(name, str) or not name:
-        raise ValueError(f"in {kind} there is something without a {key}: {learner._short(repr(resource))}")
-    return name
-
-
-def read(result: Any) -> State:
-    """A snapshot by type and name. ValueError says what is wrong with it."""
-    if not isinstance(result, dict):
-        raise ValueError(f"a snapshot is a dictionary, not {type(result).__name__}")
-    if unknown := set(result) - set(TYPES):
-        raise ValueError(f"a snapshot has {', '.join(TYPES)}, and no {', '.join(sorted(map(str, unknown)))}")
-    state: State = {kind: {} for kind in TYPES}
-    for kind in TYPES:
-        given = result.get(kind) or []
-        if not isinstance(given, list | tuple):
-            raise ValueError(f"{kind} is to be a list, not {type(given).__name__}")
-        for resource in given:
-            name = name_of(kind, resource)
-            if name in state[kind]:
-                raise ValueError(f"{kind} has {name} twice")
-            state[kind][name] = resource
-    return state
-
-
-def pushed(state: State, push: Any) -> State:
-    """The state after one push: a type, and its resources by name, with None for one that goes. ValueError."""
-    try:
-        kind, resources = push
-        changes = dict(resources)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"a push is a pair of a type and a dictionary, not {learner._short(repr(push))}"
-        ) from None
-    if kind not in TYPES:
-        raise ValueError(f"a push is of {', '.join(TYPES)}, and not of {kind}")
-    after = {**state[kind], **changes}
-    return {**state, kind: {name: each for name, each in after.items() if each is not None}}
-
-
-def check(state: State) -> None:
-    """ValueError if Envoy's messages cannot be made of it: which resource, and what is wrong."""
-    for kind, resources in state.items():
-        for name, resource in resources.items():
-            try:
-                encode(TYPES[kind], resource)
-            except Exception as error:  # json_format raises several kinds
-                text = " ".join(str(error).split())
-                raise ValueError(f"{kind} {name}: {text}") from None
 
 
 def resources(model: Model, part: Part) -> list[Resource]:

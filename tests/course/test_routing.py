@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from fractions import Fraction
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from labsupport.course.lessons import routing
 from labsupport.course.lessons.routing import Asked, Objects, Refused
+from labsupport.mesh.translate import matches
 
 HALF = Fraction(1, 2)
 SERVICES, SLICES = routing.world(["web", "tea"])
@@ -34,6 +36,25 @@ def test_the_most_special_match_wins_whatever_the_order() -> None:
     assert _asked(*rules, path="/a") == TEA
     assert _asked(*rules, path="/a/b") == WEB
     assert _asked(*rules, path="/ab") == WEB
+
+
+def test_the_order_of_matches_is_that_of_the_mesh() -> None:
+    paths = [
+        ("Exact", "/a"),
+        ("PathPrefix", "/a/b"),
+        ("PathPrefix", "/a"),
+        ("RegularExpression", "/a/b/.*"),
+        ("RegularExpression", "/.*"),
+        ("PathPrefix", "/"),
+    ]
+    found = [
+        {"path": {"type": kind, "value": value}, "headers": headers}
+        for kind, value in paths
+        for headers in ([{"name": "x", "value": "1"}], [])
+    ]
+    mixed = random.Random(4).sample(found, len(found))
+    assert sorted(mixed, key=routing._order) == found
+    assert sorted(mixed, key=lambda each: matches.read("HTTPRoute", each).order) == found
 
 
 def test_a_request_that_no_rule_is_for_is_not_found() -> None:

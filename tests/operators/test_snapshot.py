@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from labsupport.operators import configuration
 from labsupport.operators import snapshot as host
 from labsupport.operators.informer import Change
 from labsupport.operators.learner import Learner
@@ -17,7 +18,7 @@ ASSIGNMENT: dict[str, Any] = {"cluster_name": "web/80", "endpoints": []}
 
 
 def test_a_snapshot_is_read_by_type_and_name() -> None:
-    state = host.read({"clusters": [CLUSTER], "endpoints": [ASSIGNMENT]})
+    state = configuration.read({"clusters": [CLUSTER], "endpoints": [ASSIGNMENT]})
     assert state == {
         "clusters": {"web/80": CLUSTER},
         "endpoints": {"web/80": ASSIGNMENT},
@@ -39,18 +40,18 @@ def test_a_snapshot_is_read_by_type_and_name() -> None:
 )
 def test_what_is_no_snapshot_is_told(given: object, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        host.read(given)
+        configuration.read(given)
 
 
 def test_a_field_that_envoy_has_not_is_told_with_the_resource() -> None:
     with pytest.raises(ValueError, match=r'clusters web/80: .*no field named "typ"'):
-        host.check(host.read({"clusters": [{"name": "web/80", "typ": "EDS"}]}))
+        configuration.check(configuration.read({"clusters": [{"name": "web/80", "typ": "EDS"}]}))
 
 
 def test_a_push_adds_changes_and_removes() -> None:
-    state = host.read({"clusters": [CLUSTER]})
+    state = configuration.read({"clusters": [CLUSTER]})
     other = {"name": "tea/80"}
-    after = host.pushed(state, ("clusters", {"tea/80": other, "web/80": None}))
+    after = configuration.pushed(state, ("clusters", {"tea/80": other, "web/80": None}))
     assert after["clusters"] == {"tea/80": other}
     assert state["clusters"] == {"web/80": CLUSTER}
 
@@ -58,7 +59,7 @@ def test_a_push_adds_changes_and_removes() -> None:
 @pytest.mark.parametrize("push", [None, "clusters", ("cluster", {}), ("clusters", 3)])
 def test_what_is_no_push_is_told(push: object) -> None:
     with pytest.raises(ValueError, match="a push is"):
-        host.pushed(host.read({}), push)
+        configuration.pushed(configuration.read({}), push)
 
 
 def test_an_object_is_given_without_what_only_the_server_needs() -> None:
@@ -74,7 +75,7 @@ def test_an_object_is_given_without_what_only_the_server_needs() -> None:
 def test_what_cannot_be_used_leaves_the_last_good_snapshot(capsys: pytest.CaptureFixture[str]) -> None:
     results: list[Any] = [{"clusters": [CLUSTER]}, None]
 
-    async def run() -> host.State:
+    async def run() -> configuration.State:
         made = _host(lambda services, slices, routes: results.pop(0))
         await made.once()
         await made.once()
@@ -88,14 +89,14 @@ def test_pushes_are_served_one_after_the_other() -> None:
     seen: list[set[str]] = []
 
     async def run() -> None:
-        def pushes(before: host.State, services: Any, slices: Any, routes: Any) -> list[Any]:
+        def pushes(before: configuration.State, services: Any, slices: Any, routes: Any) -> list[Any]:
             assert before["clusters"] == {}
             return [("clusters", {"a": {"name": "a"}}), ("clusters", {"b": {"name": "b"}, "a": None})]
 
         made = _host(pushes, paced=0.001)
         serve = made.serve
 
-        def noted(state: host.State) -> None:
+        def noted(state: configuration.State) -> None:
             seen.append({*state["clusters"]})
             serve(state)
 

@@ -12,7 +12,7 @@ from labsupport.patience import patient
 from .live import GATEWAY, control_plane
 
 HEARD = patient(2.0)  # seconds for a proxy to answer to what was applied a moment ago
-SYMPTOM = "HTTPRoute/tea"
+SYMPTOM = ("httproute", "tea")
 
 
 def nack(probe: Probe) -> Outcome:
@@ -20,6 +20,8 @@ def nack(probe: Probe) -> Outcome:
     culprit = probe.value(
         "culprit", str, "an object, as a text of its kind and its name with a slash between"
     ).strip()
+    kind, _, name = culprit.partition("/")
+    kind = kind.partition(".")[0].lower()  # kubectl writes the group behind it
     control_plane(probe, "m4-nack")
     routes = probe.list(GATEWAY, "HTTPRoute")
     refused = _refusals(probe)
@@ -30,27 +32,25 @@ def nack(probe: Probe) -> Outcome:
             "the control plane's records",
             'Apply `start/teams.yaml` and `start/tea.yaml`, or `lab.start("m4", at="m4-nack")`.',
         )
-    guilty = {f"HTTPRoute/{name}".lower(): name for name in _guilty(routes, refused)}
     decided = "the NACKs in the control plane's records, and the objects"
-    if culprit.lower() in guilty:
+    if kind == "httproute" and name in _guilty(routes, refused):
         return passed(
             f"The proxy refuses the routes with {refused[-1]['message']!r}, and that is in {culprit} alone.",
             decided,
         )
-    if culprit.lower() == SYMPTOM.lower():
+    if (kind, name) == SYMPTOM:
         return not_yet(
             "m4-nack/symptom",
             "That route is right. Made anew, it would again be part of a response that is refused, for another reason.",
             decided,
             "What is in the same response besides it? And what did the proxy say?",
         )
-    kind, _, name = culprit.partition("/")
     known = {
         "httproute": routes,
         "service": probe.list("v1", "Service"),
         "deployment": probe.list("apps/v1", "Deployment"),
     }
-    if name not in {each["metadata"]["name"] for each in known.get(kind.lower(), [])}:
+    if name not in {each["metadata"]["name"] for each in known.get(kind, [])}:
         return not_yet(
             "m4-nack/no-such-object",
             f"Your namespace has no {culprit}.",

@@ -12,7 +12,7 @@ from typing import Any
 
 from labsupport.course.exercise import Outcome, Probe, not_yet, passed
 from labsupport.course.lessons import controlplane
-from labsupport.operators import snapshot as host
+from labsupport.operators import configuration
 
 from .live import Shelf, control_plane, settled
 
@@ -109,7 +109,7 @@ def _followed(about: str, before: State, after: State, pushes: Any) -> tuple[Sta
     for number, push in enumerate(pushes, 1):
         was = state
         try:
-            state = host.pushed(was, push)
+            state = configuration.pushed(was, push)
         except ValueError as error:
             return state, not_yet(
                 "m4-order/no-pushes",

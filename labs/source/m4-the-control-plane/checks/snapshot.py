@@ -85,7 +85,12 @@ def _cases() -> Iterator[tuple[str, str, Objects, list[Asked]]]:
         Objects(one, [empty, two[1]], []),
         [ask, Asked("tea", "/")],
     )
-    for kind, value in (("PathPrefix", "/mix"), ("PathPrefix", "/mix/"), ("Exact", "/mix"), ("Exact", "/m.x")):
+    for kind, value in (
+        ("PathPrefix", "/mix"),
+        ("PathPrefix", "/mix/"),
+        ("Exact", "/mix"),
+        ("Exact", "/m.x"),
+    ):
         single = routing.route(
             "a", "web", routing.rule(("tea", None), paths=[(kind, value)]), routing.rule(("web", None))
         )
@@ -174,7 +179,10 @@ def _cases() -> Iterator[tuple[str, str, Objects, list[Asked]]]:
         [Asked("web", "/a"), Asked("web", "/a", {"x-kind": "green"})],
     )
     several = routing.route(
-        "a", "web", routing.rule(("tea", None), paths=[("Exact", "/x"), ("Exact", "/y"), ("PathPrefix", "/z")]), general
+        "a",
+        "web",
+        routing.rule(("tea", None), paths=[("Exact", "/x"), ("Exact", "/y"), ("PathPrefix", "/z")]),
+        general,
     )
     yield (
         "match",
@@ -235,7 +243,7 @@ def _hosts(shares: routing.Shares) -> set[object]:
 
 def snapshot_offline(probe: Probe) -> Outcome:
     """m4-snapshot, without the cluster: who would get the requests, against who should."""
-    from labsupport.operators import snapshot as host
+    from labsupport.operators import configuration
 
     count = requests = 0
     with probe.function("snapshot", parameters=3) as call:
@@ -243,8 +251,8 @@ def snapshot_offline(probe: Probe) -> Outcome:
             count += 1
             result = call(objects.services, objects.slices, objects.routes, about=about)
             try:
-                state = host.read(result)
-                host.check(state)
+                state = configuration.read(result)
+                configuration.check(state)
                 routing.examine(state)
                 for each in asked:
                     requests += 1

@@ -83,10 +83,21 @@ def questions(routes):
                     words["headers"] = [
                         {"name": one["name"], "string_match": {"exact": one["value"]}} for one in headers
                     ]
-                    drawers[drawer].append(
-                        (-len(text), -len(headers), name_of(route), at, words, rule)
-                    )
+                    drawers[drawer].append((-len(text), -len(headers), name_of(route), at, words, rule))
     return found
+
+
+def action(rule, names):
+    """Where the requests of a rule go, as part of an entry."""
+    shares = [
+        {"name": to, "weight": weight}
+        for backend in rule.get("backendRefs") or ()
+        for to, weight in [(f"{backend['name']}/{backend.get('port')}", backend.get("weight", 1))]
+        if to in names and weight
+    ]
+    if shares:
+        return {"route": {"weighted_clusters": {"clusters": shares}}}
+    return {"direct_response": {"status": 500}}
 
 
 def snapshot(services, slices, routes):
@@ -99,20 +110,9 @@ def snapshot(services, slices, routes):
             entries = [{"match": {"prefix": "/"}, "route": {"cluster": name}}]
         else:
             entries = []
-            opened = [sorted(drawer, key=lambda each: each[:4]) for drawer in asked[service].values()]
-            for *_, words, rule in sum(opened, []):
-                shares = [
-                    {"name": to, "weight": weight}
-                    for backend in rule.get("backendRefs") or ()
-                    for to, weight in [(f"{backend['name']}/{backend.get('port')}", backend.get("weight", 1))]
-                    if to in names and weight
-                ]
-                entry = (
-                    {"route": {"weighted_clusters": {"clusters": shares}}}
-                    if shares
-                    else {"direct_response": {"status": 500}}
-                )
-                entries.append({"match": words, **entry})
+            for drawer in asked[service].values():
+                for *_, words, rule in sorted(drawer, key=lambda each: each[:4]):
+                    entries.append({"match": words, **action(rule, names)})
         domains = [f"{service}:{port['port']}"]
         if port["port"] == 80:
             domains.append(service)

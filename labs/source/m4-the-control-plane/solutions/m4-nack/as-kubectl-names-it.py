@@ -1,0 +1,2 @@
+# As `kubectl get httproutes -o name` has it.
+culprit = "httproute.gateway.networking.k8s.io/archive"
