@@ -41,7 +41,10 @@ from labsupport.operators.informer import Change, Informer, Kind
 NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 PORT = 18000
 LIMIT = 5.0  # seconds for one call before it is told that it takes long
-TOGETHER = 0.03  # seconds in which further changes are waited for, so that they are one call
+TOGETHER = (
+    0.03  # seconds without a change after which a call is made, so that what comes together is one call
+)
+AT_MOST = 10  # such pauses: changes that go on and on are no reason to wait for ever
 WATCHED = (
     Kind("v1", "Service"),
     Kind("discovery.k8s.io/v1", "EndpointSlice"),
@@ -167,8 +170,11 @@ class Host:
         together = max(TOGETHER, self.pace)
         while True:
             await self._wake.wait()
-            await asyncio.sleep(together)
-            self._wake.clear()
+            for _ in range(AT_MOST):
+                self._wake.clear()
+                await asyncio.sleep(together)
+                if not self._wake.is_set():
+                    break
             if self._because:
                 await self.once()
 

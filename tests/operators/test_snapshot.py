@@ -107,6 +107,28 @@ def test_pushes_are_served_one_after_the_other() -> None:
     assert seen == [{"a"}, {"b"}]
 
 
+def test_changes_that_come_one_upon_the_other_are_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "TOGETHER", 0.6)
+    given: list[int] = []
+
+    async def run() -> None:
+        def count(services: Any, slices: Any, routes: Any) -> dict[str, Any]:
+            given.append(len(services))
+            return {}
+
+        made = _host(count)
+        running = asyncio.create_task(made.run())
+        for name in "abcde":
+            service = {"kind": "Service", "metadata": {"name": name}}
+            made.told(Change("ADDED", "Service", None, service))
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(1.0)
+        running.cancel()
+
+    asyncio.run(run())
+    assert given == [5]
+
+
 def _host(function: Any, **settings: Any) -> host.Host:
     def call(*arguments: Any, about: str = "", limit: float = 0.0) -> Any:
         return function(*arguments)

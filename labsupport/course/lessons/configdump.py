@@ -82,7 +82,7 @@ def _route(route: Json, domains: list[str]) -> Route:
         target = f"answered by the proxy itself, {route['direct_response'].get('status', 200)}"
     elif "redirect" in route:
         target = "redirected"
-    elif weighted:
+    elif len(weighted) > 1:
         target = ", ".join(f"{each.get('weight', 0)} parts to {each.get('name', '')}" for each in weighted)
     else:
         target = f"to the cluster {', '.join(names)}" if names else "to no cluster"

@@ -178,9 +178,7 @@ class Proxy:
         rows: list[tuple[str, ...]] = []
         for path in paths or ("/",):
             for _ in range(times):
-                reply = self.send(path, headers, pod=running.pod)
-                said = f"version {reply.version}" if reply.pod else reply.text.strip() or "nothing"
-                rows.append((reply.path, str(reply.status or "-"), reply.who, said))
+                rows.append(_row(self.send(path, headers, pod=running.pod)))
         extra = ", ".join(f"{name}: {value}" for name, value in (headers or {}).items())
         title = f"Requests through {self.name}" + (f", with {extra}" if extra else "")
         return Table(title, ("Request", "Status", "Answered by", "It said"), rows)
@@ -342,6 +340,14 @@ class Proxy:
 def _is_number(value: object) -> bool:
     """Whether a counter's or gauge's value; some statistics are texts."""
     return isinstance(value, int) or (isinstance(value, str) and value.isdigit())
+
+
+def _row(reply: Reply) -> tuple[str, ...]:
+    if not reply.reached:  # the status and the words are the API server's: "...: connect: connection refused"
+        message = str(json.loads(reply.text).get("message", "nobody listens"))
+        return reply.path, "-", reply.who, message.rpartition(": ")[2]
+    said = f"version {reply.version}" if reply.pod else reply.text.strip() or "nothing"
+    return reply.path, str(reply.status or "-"), reply.who, said
 
 
 def newest(pods: list[kube.objects.Object], digest: str = "") -> kube.objects.Object | None:
