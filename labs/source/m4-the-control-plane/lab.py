@@ -604,12 +604,12 @@ control.scale(lab, "snapshot", 1)
 # too.
 #
 # The file `start/proxy.yaml` has what a proxy is made of: a ConfigMap (you have seen it at the beginning), a Deployment
-# and a Service. This is the container, with the question that the kubelet asks it:
+# and a Service. Of its container you need to know two things, the ports and the question that the kubelet asks it:
 
 # %%
 configuration, deployment, service = yaml.safe_load_all(lab.read("start/proxy.yaml"))
 (envoy,) = deployment["spec"]["template"]["spec"]["containers"]
-print(yaml.safe_dump(envoy, sort_keys=False))
+print(yaml.safe_dump({key: envoy[key] for key in ("ports", "readinessProbe")}, sort_keys=False))
 
 # %% [markdown]
 # There is more than one way. The check takes the control plane away, starts a proxy, looks at both, and brings the
@@ -734,7 +734,7 @@ lab.proxy().ask("/tea/green", "/tea/black", "/archive/2019", "/archive/index", h
 # - **Tell the one who did it.** In the mesh every resource knows which objects it was made of, and a refusal is written
 #   into the status of those HTTPRoutes, with Envoy's words. `labs mesh proxies` lists what each proxy has taken.
 # - **Ask before.** What can be checked before anything is sent is checked: expressions, for instance, by the library
-#   that Envoy itself uses for them. That is where the line in the table above came from.
+#   that Envoy itself uses for them. That is where the words about `archive` above came from.
 
 # %%
 lab.progress()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from labsupport import kube
-from labsupport.course.deploy import Deployed
+from labsupport.course.deploy import Deployed, describe
 from labsupport.course.exercise import Probe, Rejected, not_yet
 from labsupport.course.lessons.proxy import Proxy
 from labsupport.patience import patient
@@ -158,9 +158,9 @@ class Shelf:
         kube.apply(self.probe.api, [found], namespace=self.probe.namespace)
 
 
-def settled(probe: Probe, host: str, path: str, pods: set[str]) -> str:
+def settled(probe: Probe, host: str, path: str, pods: set[str], plane: Deployed | None = None) -> str:
     """Wait until the answers of LIKE requests in a row come from all these Pods and from no others; returns who
-    answers otherwise, or empty.
+    answers otherwise, or empty. There is nothing to wait for once `plane` has failed for objects named like the host.
     """
     proxy = Proxy(probe.world)
     pod = proxy.running().pod
@@ -174,5 +174,8 @@ def settled(probe: Probe, host: str, path: str, pods: set[str]) -> str:
         others = [reply for reply in replies if reply.pod not in pods]
         first = (others or replies)[0]
         said = f"{first.who} with status {first.status}" if others else f"{', '.join(sorted(seen))} alone"
+        failed = [each for each in plane.errors() if host in each.input] if plane else []
+        if failed:
+            return f"{said}, after a failure in your function: {describe(failed[-1])}"
         time.sleep(0.05)
     return said

@@ -206,7 +206,7 @@ def order_live(probe: Probe) -> Outcome:
             front.serve(*webs)
             old.serve(*webs)
             front.route("/step", old.name)
-            if seen := settled(probe, front.name, "/step", {each.name for each in webs}):
+            if seen := settled(probe, front.name, "/step", {each.name for each in webs}, found):
                 return _unmoved(
                     f"A Service with a route was made; GET /step is answered by {seen}.", front.name
                 )
@@ -224,7 +224,7 @@ def order_live(probe: Probe) -> Outcome:
                 f"GET /step of {front.name} through the proxy",
                 "`control.story` shows what was sent when. Your function was right when it was tried here: deploy it.",
             )
-        if seen := settled(probe, front.name, "/step", nexts):
+        if seen := settled(probe, front.name, "/step", nexts, found):
             return _unmoved(
                 f"A Service took the place of another; GET /step is answered by {seen}.", front.name
             )

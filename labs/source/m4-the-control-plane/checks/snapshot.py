@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Iterator
 
+from labsupport.course.deploy import Deployed
 from labsupport.course.exercise import Outcome, Probe, Rejected, not_yet, passed
 from labsupport.course.lessons import routing
 from labsupport.course.lessons.routing import Asked, Objects
@@ -293,21 +294,27 @@ def snapshot_offline(probe: Probe) -> Outcome:
 
 def snapshot_live(probe: Probe) -> Outcome:
     """m4-snapshot, live: a Service and a route of the check's own come, change and go, and requests follow."""
-    control_plane(probe, "m4-snapshot")
+    plane = control_plane(probe, "m4-snapshot")
     began = time.monotonic()
     with Shelf(probe, f"shelf-{secrets.token_hex(3)}") as shelf:
         first, second = shelf.pods()
         shelf.serve(first, second)
-        _reached(probe, shelf, "/", {first.name, second.name}, "a Service was made, with two Pods behind it")
+        _reached(
+            probe, plane, shelf, "/", {first.name, second.name}, "a Service was made, with two Pods behind it"
+        )
         appeared = time.monotonic() - began
         shelf.serve(second)
-        _reached(probe, shelf, "/", {second.name}, "one of the two Pods behind a Service was taken away")
+        _reached(
+            probe, plane, shelf, "/", {second.name}, "one of the two Pods behind a Service was taken away"
+        )
         shelf.route("/new", "web-next")
         nexts = {pod["metadata"]["name"] for pod in probe.list("v1", "Pod", labels="app=web-next")}
-        _reached(probe, shelf, "/new/a", nexts, "a route sends /new to another Service")
+        _reached(probe, plane, shelf, "/new/a", nexts, "a route sends /new to another Service")
         shelf.route("/newer", "web-next")
-        _reached(probe, shelf, "/newer", nexts, "the route was changed: /newer, and no longer /new")
-        _reached(probe, shelf, "/new/a", {second.name}, "the route was changed: /newer, and no longer /new")
+        _reached(probe, plane, shelf, "/newer", nexts, "the route was changed: /newer, and no longer /new")
+        _reached(
+            probe, plane, shelf, "/new/a", {second.name}, "the route was changed: /newer, and no longer /new"
+        )
     return passed(
         f"A new Service was known to the proxy after {appeared:.1f} s, a Pod that was taken away got no request any "
         "more, and a route that changed was obeyed.",
@@ -315,9 +322,9 @@ def snapshot_live(probe: Probe) -> Outcome:
     )
 
 
-def _reached(probe: Probe, shelf: Shelf, path: str, pods: set[str], after: str) -> None:
+def _reached(probe: Probe, plane: Deployed, shelf: Shelf, path: str, pods: set[str], after: str) -> None:
     """Errors: Rejected if requests do not come to all these Pods, and to no others, soon."""
-    seen = settled(probe, shelf.name, path, pods)
+    seen = settled(probe, shelf.name, path, pods, plane)
     if seen:
         raise Rejected(
             not_yet(
