@@ -1,15 +1,10 @@
-# Asks the bytes themselves.
-taken = lab.wire(
-    "inventory", lambda address: lab.load(f"http://{address}:8080/stock/tea", requests=4, keep=False)
-)
-sought = {
-    "path": "/stock/tea",
-    "headers": "HTTP/1.1",
-    "answer": '"left"',
-    "caller's identity": "spiffe://",
-    "server's identity": "spiffe://",
-    "offered protocols": "labs.mesh",
-}
-visible = {thing for thing, word in sought.items() if taken.contains(word)}
-visible |= {"addresses", "ports"} if taken.conversations else set()
-visible |= {"sizes"} if taken.size else set()
+# By what the bytes of each connection are: nothing is looked for by a word.
+taken = lab.wire("inventory", lambda address: lab.load(f"http://{address}:8080"))
+greetings = [each.hello for each in taken.conversations]
+visible = {"addresses", "ports", "sizes", "path", "headers", "answer", "caller's identity", "server's identity"}
+if any(each.protocols for each in greetings):
+    visible |= {"offered protocols"}
+if not any(each.certificates for each in greetings):
+    visible -= {"caller's identity", "server's identity"}
+if not taken.plain():
+    visible -= {"path", "headers", "answer"}
