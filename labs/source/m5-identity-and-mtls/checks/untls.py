@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from typing import Any
 
 from labsupport import kube
@@ -10,12 +12,14 @@ from labsupport.course.exercise import Outcome, Probe, Rejected, not_yet, passed
 from labsupport.course.lessons import wire
 from labsupport.errors import LabsError
 from labsupport.kube.execute import execute
+from labsupport.patience import patient
 
 from .proxy import ready_pod
-from .shop import still_plaintext
+from .shop import SETTLES, still_plaintext
 
 Object = dict[str, Any]
 CALLER = "caller"  # what lab.deploy called M1's orders
+READY = patient(15.0)  # seconds for Pods that were just made
 CHARGE = b"/charges"  # in what orders says to payments
 BUY = ["curl", "-s", "-m", "8", "http://localhost:8080/buy/tea"]
 
@@ -41,7 +45,11 @@ def untls(probe: Probe) -> Outcome:
     pod = ready_pod(probe, "web")
     if not pod:
         raise LabsError("The front door web has no Pod that is ready.", fix='lab.start("m5", at="m5-untls")')
+    waited = _settle(probe)
     order = _buy(probe, pod)
+    began = time.monotonic()
+    while waited and "amount" not in (order.get("charge") or {}) and time.monotonic() - began < SETTLES:
+        order = _buy(probe, pod)  # that a Pod is ready reaches the proxies a moment later
     if "amount" not in (order.get("charge") or {}):
         return not_yet(
             "m5-untls/no-purchase",
@@ -65,7 +73,7 @@ def untls(probe: Probe) -> Outcome:
             where,
             "A proxy encrypts on both sides or not at all. Has each of the two Pods one, and does it take this port?",
         )
-    if got := still_plaintext(probe, "payments", "/ledger"):
+    if got := still_plaintext(probe, "payments", "/ledger", _port(probe)):
         return not_yet(
             "m5-untls/answers-anybody",
             f"A caller in the clear got {got} from payments.",
@@ -96,6 +104,26 @@ def _left(probe: Probe, payments: Object) -> list[str]:
     if any("https" in str(each.get("value", "")) for each in environment):
         found.append("orders calls payments by https")
     return found
+
+
+def _settle(probe: Probe) -> bool:
+    """Wait for the Pods of payments and orders, if there are to be any; whether that was needed."""
+    began = time.monotonic()
+    for name in ("payments", "orders"):
+        if probe.get("apps/v1", "Deployment", name):
+            target = kube.Target("apps/v1", "Deployment", name, probe.namespace)
+            with contextlib.suppress(kube.wait.TimedOut):
+                left = began + READY - time.monotonic()
+                kube.until(
+                    probe.api, target, kube.ready, timeout=probe.left(max(0.1, left)), progress=probe.progress
+                )
+    return time.monotonic() - began > 1.0
+
+
+def _port(probe: Probe) -> int:
+    """The port of the Service payments."""
+    service = probe.get("v1", "Service", "payments") or {"spec": {}}
+    return next((int(each["port"]) for each in service["spec"].get("ports") or ()), 80)
 
 
 def _buy(probe: Probe, pod: str) -> Object:

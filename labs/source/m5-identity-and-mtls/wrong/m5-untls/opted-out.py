@@ -1,6 +1,4 @@
 # No TLS of its own, and no proxy either: somebody thought that it was in the way.
-from labsupport import kube
-
 plain = lab.read("../../../clusters/manifests/shop/payments.yaml")
 out = """      annotations:
         mesh.labs.example/inject: "false"
@@ -8,6 +6,3 @@ out = """      annotations:
       containers:"""
 lab.apply(plain.replace("    spec:\n      containers:", out))
 lab.apply(lab.read("../../../clusters/manifests/shop/orders.yaml"))
-for name in ("payments", "orders"):
-    target = kube.Target("apps/v1", "Deployment", name, lab.namespace)
-    kube.until_ready(lab.api, [target], timeout=60)

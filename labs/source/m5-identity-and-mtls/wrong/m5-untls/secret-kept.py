@@ -10,6 +10,3 @@ secret = {
 kube.apply(lab.api, [secret], namespace=lab.namespace)
 lab.apply(lab.read("../../../clusters/manifests/shop/payments.yaml"))
 lab.apply(lab.read("../../../clusters/manifests/shop/orders.yaml"))
-for name in ("payments", "orders"):
-    target = kube.Target("apps/v1", "Deployment", name, lab.namespace)
-    kube.until_ready(lab.api, [target], timeout=60)
