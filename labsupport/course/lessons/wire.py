@@ -127,7 +127,8 @@ class Wire:
         ]
         left = len(self.conversations) - len(rows)
         rows += [("", "", "", f"and {left} more")] if left > 0 else []
-        title = f"On the wire of {self.pod} ({self.address}): {len(self.conversations)} connections"
+        many = "" if len(self.conversations) == 1 else "s"
+        title = f"On the wire of {self.pod} ({self.address}): {len(self.conversations)} connection{many}"
         return Table(title, ("From", "To", "Bytes there / back", "What can be read"), rows)
 
     def __str__(self) -> str:
