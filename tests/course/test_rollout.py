@@ -45,7 +45,7 @@ def test_pods_that_a_webhook_refuses_are_waited_for_a_moment_only(monkeypatch: p
         },
     }
     clock = [100.0]
-    monkeypatch.setattr(rollout.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
     condition = rollout._ready_unless_refused()
     assert not condition([refused]).failed
     clock[0] += rollout.REFUSED
