@@ -134,7 +134,7 @@ def title(topology: Topology) -> str:
 
 def span(seconds: float) -> str:
     """A time span as it is said."""
-    return f"{seconds / 60:g} minutes" if seconds >= 120 else f"{seconds:g} s"
+    return f"{seconds / 60:.2g} minutes" if seconds >= 120 else f"{seconds:.0f} s"
 
 
 def _count(count: int, what: str) -> str:
