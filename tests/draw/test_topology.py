@@ -6,6 +6,7 @@ import itertools
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from importlib import resources
 
 import pytest
 
@@ -219,6 +220,40 @@ def test_trouble_and_plaintext_are_not_told_by_colour_alone() -> None:
     dashed = [each for each in root.iter(f"{SVG}path") if "stroke-dasharray" in each.attrib.get("style", "")]
     assert len(dashed) == 1  # to outside
     assert "shop · 1/2 ready" in said
+
+
+# JupyterLab's own themes (theme-light-extension, theme-dark-extension); the page's are in the page.
+JUPYTERLAB = (
+    {"font-color1": "#212121", "font-color2": "#757575", "error-color1": "#d32f2f"}
+    | {"layout-color0": "#ffffff", "layout-color2": "#eeeeee"},
+    {"font-color1": "#ffffff", "font-color2": "#bdbdbd", "error-color1": "#f44336"}
+    | {"layout-color0": "#111111", "layout-color2": "#424242"},
+)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.2) of "#abc" or "#aabbcc"."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * each for each in colour[1:])
+    parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    red, green, blue = (
+        each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_all_text_has_enough_contrast_in_light_and_in_dark() -> None:
+    """4.5:1 (WCAG 2.2, 1.4.3); what looks at pages for that does not look into SVG."""
+    style = resources.files("labsupport.draw.topology").joinpath("page.html").read_text(encoding="utf-8")
+    own = [
+        dict(re.findall(r"--jp-(?:content-)?([\w-]+): (#\w+)", block))
+        for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    ]
+    assert len(own) == 2
+    for theme in (*own, *JUPYTERLAB):
+        pairs = [(text, "layout-color0") for text in ("font-color1", "font-color2", "error-color1")]
+        for text, ground in [*pairs, ("font-color1", "layout-color2")]:
+            dark, light = sorted((luminance(theme[text]), luminance(theme[ground])))
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, ground, theme)
 
 
 def test_as_an_image_it_says_all_in_words() -> None:

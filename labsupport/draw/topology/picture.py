@@ -247,13 +247,9 @@ def _box(
         shape += f'<path d="M{left + 4:.1f} {top + 4:.1f}v{box[1] - 8:.1f}" style="stroke:{ACCENT};stroke-width:3"/>'
     inset = 16 if soft else 10
     second = _second(node, asked)
-    said = _line_of(left + inset, top + 18, _short(first, limit), bold=True) + _line_of(
-        left + inset,
-        top + 34,
-        _short(second, int((box[0] - 2 * inset + 6) / 5.6)),
-        size=11,
-        fill=WAIT if ill else MUTED,
-    )
+    # Text is in the text's own colour: on a box, JupyterLab's others are too faint to be read.
+    said = _line_of(left + inset, top + 18, _short(first, limit), bold=True)
+    said += _line_of(left + inset, top + 34, _short(second, int((box[0] - 2 * inset + 6) / 5.6)), size=11)
     if not live:
         return f"<g>{shape}{said}</g>"
     calls = [target for source, target in edges if source == node.id]
