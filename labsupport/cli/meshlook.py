@@ -89,6 +89,9 @@ def describe_command(pod: str, namespace: str, name: str, as_json: bool) -> None
         "connected": [each.as_dict() for each in mine],
         "inbound": [asdict(each) for each in found.inbound],
         "services": len({each.service for each in found.outbound}),
+        "traffic_policies": {
+            f"{each.service}:{each.port}": each.policy for each in found.outbound if each.policy
+        },
     }
     lines = [
         f"Pod {namespace}/{pod}",
@@ -99,6 +102,12 @@ def describe_command(pod: str, namespace: str, name: str, as_json: bool) -> None
         "control      " + (_control(mine) if mine else "not connected: it works on as it was last told")
     )
     lines += ["", *table(("PORT", "ANSWERS", "SPEAKS"), [_inbound(each) for each in found.inbound])]
+    held = [
+        (f"{each.service}:{each.port}", each.policy, ", ".join(each.traffic))
+        for each in found.outbound
+        if each.policy
+    ]
+    lines += ["", *table(("SERVICE", "TRAFFIC POLICY", "SAYS"), held)] if held else []
     lines += ["", f"It knows {data['services']} Services: labs mesh config -n {namespace} {pod}"]
     emit(data, as_json=as_json, human="\n".join(lines))
 
@@ -152,6 +161,8 @@ def _outbound(found: Outbound) -> list[str]:
     who = f" with {', '.join(map(identity, found.identities))}" if found.identities else ""
     lines = [f"{found.service}:{found.port}  at {found.address}, {found.speaks}, {tls}{who}"]
     lines.append(f"  endpoints  {', '.join(found.endpoints) or 'none'}")
+    if found.policy:
+        lines.append(f"  TrafficPolicy {found.policy}  {', '.join(found.traffic)}".rstrip())
     lines += [f"  {each.match}: {each.action}" for each in found.routes]
     return lines
 

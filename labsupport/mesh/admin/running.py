@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from labsupport.mesh import names
+from labsupport.mesh.admin import policies
 
 Json = Mapping[str, Any]
 SECTIONS = {
@@ -41,6 +42,8 @@ class Outbound:
     identities: tuple[str, ...]  # SPIFFE IDs that may answer
     endpoints: tuple[str, ...]
     routes: tuple[Route, ...]
+    policy: str = ""  # the TrafficPolicy that holds, "shop/steady"
+    traffic: tuple[str, ...] = ()  # what it says beyond its retries, which are the routes'
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ def _outbound(
         identities,
         tuple(_endpoints(endpoints.get(name, {}))),
         tuple(_route(each) for host in hosts for each in host.get("routes") or ()),
+        policies.name(as_http or as_bytes or {}),
+        policies.words(as_http or as_bytes or {}, routes.get(name, {})),
     )
 
 
@@ -199,6 +204,7 @@ def _action(route: Json) -> str:
     extra += ["path rewritten"] if "prefix_rewrite" in action or "regex_rewrite" in action else []
     extra += [f"as host {action['host_rewrite_literal']}"] if "host_rewrite_literal" in action else []
     extra += [f"copied to {each['cluster']}" for each in action.get("request_mirror_policies") or ()]
+    extra += policies.retries(action)
     return f"to {target}{also}" + "".join(f", {each}" for each in extra)
 
 

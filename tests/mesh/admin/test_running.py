@@ -66,6 +66,37 @@ def test_routes_in_words() -> None:
     ]
 
 
+def test_a_traffic_policy_in_words() -> None:
+    services = [
+        samples.service(name, address=f"10.96.1.{i}") for i, name in enumerate(("one", "two", "four"))
+    ]
+    found = read(configuration(*services, samples.service("none"), *samples.traffic_policies())).outbound
+    said = {each.service: (each.policy, each.traffic) for each in found}
+    assert said == {
+        "shop/none": ("", ()),
+        "shop/one": (
+            "shop/one",
+            (
+                "by hash",
+                "at most 100 connections",
+                "at most 10 waiting requests",
+                "at most 50 open requests",
+                "retries at most 50 % of open requests, or 10",
+                "left out for 5.0s after 3 errors",
+            ),
+        ),
+        "shop/two": ("shop/two", ("by hash", "delayed by 2.0s (10 %)", "aborted with 503 (0.5 %)")),
+        "shop/four": ("shop/four", ("in turns", "at most 1 connections")),
+    }
+    routes = {each.service: [(r.match, r.action) for r in each.routes] for each in found}
+    codes = "gateway-error, reset, connect-failure, refused-stream, unavailable, retriable-status-codes"
+    assert routes["shop/one"] == [
+        ("method ~ GET|POST", f"to shop/one/80, tried 2 times more after {codes}, each within 1.5s"),
+        ("everything", "to shop/one/80"),
+    ]
+    assert routes["shop/none"] == [("everything", "to shop/none/80")]
+
+
 def test_what_a_pod_answers() -> None:
     policy = {
         "kind": "PeerAuthentication",

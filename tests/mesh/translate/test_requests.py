@@ -223,7 +223,7 @@ def test_the_share_of_a_backend_that_is_not_there_fails(routed: Routed) -> None:
 
 def test_a_mirror_gets_a_copy_and_nobody_waits_for_it(routed: Routed) -> None:
     assert routed.get("copied", "/slow?copy").seen["app"] == "orders"
-    copy = routed.applications["copy"].seen.get(timeout=10)
+    copy = routed.pods["copy"][0].seen.get(timeout=10)
     assert copy["path"] == "/slow?copy"
     assert ["host", "copied"] in copy["headers"]
 
