@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from labsupport.mesh import changes, gateways, status
+from labsupport.mesh import changes, gateways, held, status
 from labsupport.mesh.api import Name, Object, Reference
 from labsupport.mesh.edge import keeper
 from labsupport.mesh.edge import status as edge_status
@@ -53,7 +53,8 @@ class Control:
     ) -> None:
         self.model = Model()
         self.store = Store()
-        self.hub = Hub(self.store, self._met, self._refused)
+        self.hub = Hub(self.store, self._met, self._refused, self._answered)
+        self.held = held.Held()  # what proxies refused; what is translated is `self.held.applied(self.model)`
         self.telemetry = Collector(lambda: self.model)
         self.raw: dict[Reference, Object] = {}  # objects whose status we write, as they are stored
         self._loop, self._say, self._edge = loop, say, edge
@@ -88,7 +89,10 @@ class Control:
                 self._edge()
             self._statuses |= status.touched(before, self.model, reference)
             if self.begun:
-                self._parts |= parts.affected(before, self.model, reference, self.hub.connected)
+                was = self.held.applied(before)
+                self.held.release(reference)
+                now = self.held.applied(self.model)
+                self._parts |= parts.affected(was, now, reference, self.hub.connected)
         elif reference.kind in WITH_STATUS:
             self._statuses.add(reference)  # somebody wrote its status, or it has no effect and is told so
         else:
@@ -129,7 +133,7 @@ class Control:
         if rules and rules != touched:
             touched, self._parts = rules, touched - rules
             self._soon()
-        self.hub.publish(self.store.update(self.model, touched))
+        self.hub.publish(self.store.update(self.held.applied(self.model), touched))
         self._tell_statuses()
 
     def _tell_statuses(self) -> None:
@@ -150,20 +154,44 @@ class Control:
             workload = self.model.workloads.get(part.of) if part.kind == parts.WORKLOAD else None
             if workload and (gateway := gateways.of_workload(workload)):
                 found[Reference("Gateway", *gateway)] = why
-        return found
+        return found | self.held.why
 
     def _met(self, name: Name) -> None:
         """The first proxy of a Pod has come, or its last one has gone."""
         own = [Part(kind, name) for kind in parts.OF_A_POD]
         if name in self.hub.connected:
-            self.hub.publish(self.store.update(self.model, own))
+            self.hub.publish(self.store.update(self.held.applied(self.model), own))
         else:
             for part in own:
                 self.store.drop(part)
 
     def _refused(self, keys: set[Key]) -> None:
         log.warning("refused: %s", ", ".join(sorted(key.name for key in keys)))
-        self._tell_statuses()
+        for key in keys:
+            if entry := self.store.entry(key):
+                before = self.held.applied(self.model)
+                self._retry(
+                    before, self.held.hold(key, held.suspects(entry.made_of, entry.good_of), entry.refusal)
+                )
+        self._flush()
+
+    def _answered(self) -> None:
+        """Let in what is only suspected, one after the other."""
+        while self.held.waiting and self.store.is_good(self.held.waiting[0][1]):
+            if self._parts:  # first what is due already
+                self._soon()
+                self._loop.call_soon(self._answered)
+                return
+            before, (reference, _) = self.held.applied(self.model), self.held.waiting[0]
+            self.held.release(reference)
+            self._retry(before, [reference])
+            self._flush()
+
+    def _retry(self, before: Model, others: Iterable[Reference]) -> None:
+        """These are translated otherwise than before."""
+        now = self.held.applied(self.model)
+        for reference in others:
+            self._parts |= parts.affected(before, now, reference, self.hub.connected)
 
 
 class StatusWriter:

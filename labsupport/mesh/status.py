@@ -78,7 +78,8 @@ def _is_of(before: Model, after: Model, part: Name, gateway: Name) -> bool:
 def parent_conditions(model: Model, route: Route, parent: Parent, refusal: str) -> list[Condition]:
     """What is said of a route at one of its parents. `refusal`: why a proxy, or the translation, did not take it."""
     accepted = _at_gateway if gateways.is_gateway(parent) else _accepted
-    return [accepted(model, route, parent), _resolved(model, route, parent), _programmed(refusal)]
+    faults = "; ".join(routes.faults(route))
+    return [accepted(model, route, parent), _resolved(model, route, parent), _programmed(refusal, faults)]
 
 
 def policy_conditions(model: Model, found: Object, refusal: str) -> list[Condition]:
@@ -106,13 +107,15 @@ def _holds(found: Object) -> str:
     return f"it holds; where only bytes are seen, what rule {', '.join(needing)} says of HTTP {what}"
 
 
-def _programmed(refusal: str) -> Condition:
+def _programmed(refusal: str, faults: str = "") -> Condition:
+    if not refusal and faults:
+        return Condition("Programmed", False, "Invalid", f"not all of it: {faults}")
     if refusal:
         return Condition(
             "Programmed",
             False,
             "Invalid",
-            f"refused; what was good before stays, 503 where nothing was: {refusal.strip()}",
+            f"refused; it stays as it was when it was last good, and others go on: {refusal.strip()}",
         )
     return Condition("Programmed", True, "Programmed", "no proxy refused it")
 

@@ -33,12 +33,14 @@ class Hub:
         store: Store,
         met: Callable[[Name], None] = lambda name: None,
         refused: Callable[[set[Key]], None] = lambda keys: None,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         self.store = store
         self.proxies: set[Proxy] = set()
         self._by_scope: dict[str, set[Proxy]] = defaultdict(set)
         self._met = met  # called with a Pod whose first proxy comes or whose last proxy goes
         self._refused = refused  # called with what a proxy refused and nobody else runs
+        self._answered = answered  # called after each request or answer
 
     @property
     def connected(self) -> set[Name]:
@@ -70,6 +72,7 @@ class Hub:
         if refused := proxy.session.receive(request):
             self.publish(refused)  # what was good before comes back, for everyone
             self._refused(refused)
+        self._answered()
         proxy.wake.set()
 
     def publish(self, changed: set[Key]) -> None:

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from labsupport.mesh import held
 from labsupport.mesh.api import Reference
 from labsupport.mesh.model import Model
 from labsupport.mesh.serve.messages import Encoded, encode
@@ -28,6 +29,8 @@ class Entry:
     sources: tuple[Reference, ...]
     good: Encoded | None = None  # what some proxy has acknowledged
     refusal: str = ""  # why a proxy refused `wanted`
+    made_of: held.Records = field(default_factory=dict)  # its sources, as `wanted` was made of them
+    good_of: held.Records = field(default_factory=dict)  # and `good`
 
     @property
     def served(self) -> Encoded | None:
@@ -57,6 +60,11 @@ class Store:
                 continue
             self.failures.pop(part, None)
             changed |= self._replace(part, made)
+            for resource, _ in made:
+                if entry := self.entry(resource.key):
+                    entry.made_of = {each: held.record(model, each) for each in resource.sources}
+                    if entry.good and entry.good.version == entry.wanted.version:
+                        entry.good_of = entry.made_of
         return changed
 
     def drop(self, part: Part) -> set[Key]:
@@ -107,13 +115,13 @@ class Store:
 
     def accepted(self, key: Key, version: str) -> None:
         """A proxy took this version."""
-        entry = self._entry(key)
+        entry = self.entry(key)
         if entry and entry.wanted.version == version:
-            entry.good = entry.wanted
+            entry.good, entry.good_of = entry.wanted, entry.made_of
 
     def refused(self, key: Key, version: str, message: str) -> bool:
         """A proxy refused this version; returns whether that changes what others get."""
-        entry = self._entry(key)
+        entry = self.entry(key)
         if entry is None or entry.wanted.version != version or entry.refusal:
             return False
         if entry.good is not None and entry.good.version == version:
@@ -122,12 +130,18 @@ class Store:
         self._refused[key] = entry
         return True
 
+    def is_good(self, key: Key) -> bool:
+        """Whether a proxy took a resource as it should be now, or there is none of this key any more."""
+        entry = self.entry(key)
+        return entry is None or (entry.good is not None and entry.good.version == entry.wanted.version)
+
     def refused_entries(self) -> list[Entry]:
         """What is not served as it should be."""
         self._refused = {
-            key: entry for key, entry in self._refused.items() if entry.refusal and self._entry(key)
+            key: entry for key, entry in self._refused.items() if entry.refusal and self.entry(key)
         }
         return list(self._refused.values())
 
-    def _entry(self, key: Key) -> Entry | None:
+    def entry(self, key: Key) -> Entry | None:
+        """A resource; None if there is none of this key."""
         return self.layers.get((key.type_url, key.scope), {}).get(key.name)
