@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from labsupport.mesh import names
+from labsupport.mesh.admin import running
 from labsupport.mesh.translate import envoy
 from tests.mesh import samples
 from tests.mesh.conftest import Control, Envoy, wait
@@ -92,6 +93,15 @@ def test_envoy_takes_every_kind_of_configuration(
     assert not control.store.failures
     wait(lambda: "LIVE" in (proxy.get("/server_info") or ""), "Envoy is live: nothing is waited for")
     clusters = json.loads(proxy.get("/clusters?format=json"))["cluster_statuses"]
+    dump = running.resources(json.loads(proxy.get("/config_dump?include_eds")))
+    said = {
+        each.service: (each.policy, len(each.traffic))
+        for each in running.read(dump).outbound
+        if each.port == 80
+    }
+    assert said["shop/one"] == ("shop/one", 6)  # each of its parts, as Envoy tells it
+    assert said["shop/two"] == ("shop/two", 3)
+    assert said["shop/all"] == ("", 0)
     assert {each["name"] for each in clusters} >= {"shop/all/80", "shop/all/9090/tcp", "peers", "inbound"}
     assert "is deprecated" not in (tmp_path / "envoy.log").read_text()
 
