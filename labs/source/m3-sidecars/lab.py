@@ -86,9 +86,9 @@ sidecars.tried(lab, sidecars.examples(lab.world))
 
 # %% [markdown]
 # The fourth one deserves a second look. The program that made it was no proxy. It put the mark on its socket itself,
-# and walked past the mesh: a container with the default capabilities has `NET_RAW`, and may. **Capture is no fence for
-# a program that does not want to be captured.** `capabilities: {drop: [ALL]}` in the application's container takes
-# this way out; what protects the *other* side is that the other side asks for a certificate.
+# and walked past the mesh: its container has `NET_ADMIN`, and so may. (`NET_RAW` would do, and containers have it by
+# default: injection takes it from those that do not ask for it by name.) **Capture is no fence for a program that does
+# not want to be captured**; what protects the *other* side is that the other side asks for a certificate.
 #
 # ## Your turn: `m3-capture`
 #
