@@ -164,7 +164,7 @@ def test_gateway_and_routes_say_how_they_are(kubectl: Kubectl, space: None) -> N
     found = get(kubectl, "gateway", "edge", namespace=SPACE)["status"]
     cluster_ip = get(kubectl, "service", EDGE, namespace=SPACE)["spec"]["clusterIP"]
     assert found["addresses"] == [{"type": "IPAddress", "value": cluster_ip}]
-    assert {each["name"]: each["attachedRoutes"] for each in found["listeners"]} == {"shop": 2, "any": 0}
+    assert {each["name"]: each["attachedRoutes"] for each in found["listeners"]} == {"shop": 2, "any": 2}
 
     def accepted(name: str, space: str) -> Any:
         parents = (get(kubectl, "httproute", name, namespace=space).get("status") or {}).get("parents") or []
@@ -207,7 +207,7 @@ def out(kubectl: Kubectl, space: None) -> Iterator[Callable[..., None]]:
 
 def reaches(kubectl: Kubectl, target: str, who: str = "client") -> str:
     """Which server a Pod of the mesh's namespace reaches, "" for none."""
-    return field(call(kubectl, who, target), "Hostname")
+    return field(call(kubectl, who, target, namespace=SPACE), "Hostname")
 
 
 def curl(kubectl: Kubectl, *words: str) -> tuple[str, str]:
