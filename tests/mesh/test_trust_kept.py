@@ -20,6 +20,7 @@ def plane(monkeypatch: pytest.MonkeyPatch) -> Any:
     made = program.ControlPlane.__new__(program.ControlPlane)
     made.api, made.members, made.trusting = None, set(), {}  # type: ignore[assignment]
     made.authority = SimpleNamespace(roots_pem="roots")  # type: ignore[assignment]
+    made.control = SimpleNamespace(told=lambda found, gone: None)  # type: ignore[assignment]
     return made
 
 

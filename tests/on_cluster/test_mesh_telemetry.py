@@ -68,7 +68,9 @@ def test_every_request_is_counted_once_by_who_called(kubectl: Kubectl) -> None:
     # A report comes every second; what is counted twice would be so by then, in the same or the next.
     eventually(lambda: edges(kubectl)[f"{SPACE}/a", web]["requests"] >= CALLS, "all requests of one caller")
     found = edges(kubectl)
-    assert {key: (what, found[key][what], found[key]["mtls"]) for key, (what, _, _) in wanted.items()} == wanted
+    assert {
+        key: (what, found[key][what], found[key]["mtls"]) for key, (what, _, _) in wanted.items()
+    } == wanted
     assert found[f"{SPACE}/a", web]["errors"] == 0
     assert found[f"{SPACE}/a", web]["p50_ms"] > 0
 
@@ -83,7 +85,9 @@ def test_prometheus_can_reach_the_same_counts_and_no_other_port_does(kubectl: Ku
     within = ("-n", OUTSIDE, "exec", "stranger", "-c", "main", "--", "curl", "-sS", "--max-time", "10")
     text = str(kubectl(*within, f"http://{address}{notes['prometheus.io/path']}").stdout)
     caller = f'source="{SPACE}/b",destination="{SPACE}/default",service="{SPACE}/server/80"'
-    line = next(each for each in text.splitlines() if each.startswith("mesh_requests_total") and caller in each)
+    line = next(
+        each for each in text.splitlines() if each.startswith("mesh_requests_total") and caller in each
+    )
     assert 'code_class="2xx"' in line
     assert int(line.rpartition(" ")[2]) == CALLS // 4
     # The topology and the tap are on loopback alone.

@@ -22,7 +22,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
 from labsupport.cluster import process
-from labsupport.mesh import names
+from labsupport.mesh import egress, names
 from labsupport.mesh.api import Name
 from labsupport.mesh.identity import ca
 from labsupport.mesh.model import Model
@@ -239,7 +239,7 @@ class Pair:
                     if name == "nobody":
                         made["load_assignment"]["endpoints"] = []
                     clusters.append(made)
-        out = bound(outbound.listener(model))
+        out = bound(outbound.listener(model, egress.default(model)))
         chain = next(each for each in out["filter_chains"] if each["name"] == outbound.PASSTHROUGH)
         found.append(
             {**out, "filter_chains": [chain], "filter_chain_matcher": None, "use_original_dst": None}
