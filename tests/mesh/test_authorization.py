@@ -65,7 +65,7 @@ def test_doubt_lets_nobody_in(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/caf%C3%A9", "/a%20b", "/%22", "/%e2%82%ac", "/%F0%9F%98%80", "/a[1]", "/%E0%A4%85"]
+    "path", ["/th%C3%A9", "/a%20b", "/%22", "/%e2%82%ac", "/%F0%9F%98%80", "/a[1]", "/%E0%A4%85"]
 )
 def test_what_all_read_alike_is_in_no_doubt(path: str) -> None:
     assert decided(policy("p", {"to": [{"paths": ["/*"]}]}), path=path)[0]

@@ -222,7 +222,7 @@ def _chain(
 
 
 def _order(ranks: list[list[_Slot]]) -> None:
-    """Put each layer's slots at the mean of their neighbours' places, to and fro; the best order found stays."""
+    """Put each layer's slots at the mean of their neighbours' places, down and up; the best order found stays."""
     best, fewest = [list(rank) for rank in ranks], _crossings(ranks)
     for sweep in range(SWEEPS):
         forth = sweep % 2 == 0

@@ -27,7 +27,7 @@ PATHS = ["/", "/*", "/stock", "/stock/*", "/stock/1", "/admin", "/admin*", "/a~b
 ASKED = [
     "/", "/stock", "/stock/", "/stock/1", "/stock/1?x=/admin", "/STOCK", "/admin", "/admin/", "/administrator",
     "//admin", "/stock/../admin", "/stock/%2e%2e/admin", "/stock%2fadmin", "/stock%2Fadmin", "/stock;x=1",
-    "/stock\\..\\admin", "/adm%69n", "/stock%5c1", "/caf%C3%A9", "/stock/%20", "/stock/%c0%af", "/a%7Eb", "/%25admin",
+    "/stock\\..\\admin", "/adm%69n", "/stock%5c1", "/th%C3%A9", "/stock/%20", "/stock/%c0%af", "/a%7Eb", "/%25admin",
     "/stock/%", "/Admin/x", "/stock/.", "/a//..//stock", "/stock/a|b",
 ]  # fmt: skip
 HEADERS = [
