@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from labsupport.course.panels.overview import overview
 from labsupport.course.panels.progress_panel import ProgressPanel
 from labsupport.course.progress import Progress
 from labsupport.course.verdict import Verdict
-from labsupport.course.views import Note
+from labsupport.course.views import Note, Table
 from labsupport.course.worlds.world import (
     World,
     empty,
@@ -284,6 +284,19 @@ class Context:
         from labsupport.course.lessons import traffic
 
         return traffic.run(self.api, self.namespace, url, **plan)
+
+    def ask(self, caller: str, *requests: str, header: str = "") -> Table:
+        """Make requests ("GET http://inventory/stock/tea") from the Pod of `caller`, by way of its proxy."""
+        from labsupport.course.lessons import callers
+
+        calls = [callers.call(caller, each, header) for each in requests]
+        return callers.table(callers.make(self.api, self.namespace, calls))
+
+    def matrix(self, callers: Iterable[str], requests: Mapping[str, str]) -> Table:
+        """Everybody asks everybody: `requests` says for each service what each of `callers` asks it."""
+        from labsupport.course.lessons import callers as lesson
+
+        return lesson.matrix(self.api, self.namespace, callers, requests)
 
     def compare(self, ways: Mapping[str, str], **plan: Any) -> Comparison | Note:
         """Measure several ways (name: URL) in turn with the load generator (settings: lessons/comparison.py).

@@ -69,6 +69,9 @@ class _Lane:
     by_pod: Counter[str] = field(default_factory=Counter)
     by_version: Counter[str] = field(default_factory=Counter)
     by_status: Counter[str] = field(default_factory=Counter)
+    last_at: dict[str, float] = field(
+        default_factory=dict
+    )  # by status: when its last answer came (Unix time)
     errors: Counter[str] = field(default_factory=Counter)
     latencies: list[tuple[float, float]] = field(default_factory=list)  # when it ended, milliseconds
     opened: int = 0
@@ -123,6 +126,7 @@ class _Run:
         ended = time.monotonic()
         lane.latencies.append((ended - self.began, (ended - due) * 1000))
         lane.by_status[str(answer.status)] += 1
+        lane.last_at[str(answer.status)] = time.time()
         pod, version = _who(body)
         lane.by_pod[pod] += 1
         lane.by_version[version] += 1
@@ -135,8 +139,9 @@ class _Run:
 def generate(plan: Plan) -> dict[str, Any]:
     """Carry out `plan` and count.
 
-    Keys: requests, ok (status below 400), seconds, per_second, by_pod, by_version, by_status, errors (no answer, by
-    kind), opened (connections), by_connection (by_pod of each lane), latency_ms (in order of the answers).
+    Keys: requests, ok (status below 400), seconds, per_second, by_pod, by_version, by_status, last_at (by status: when
+    the last such answer came, Unix time), errors (no answer, by kind), opened (connections), by_connection (by_pod of
+    each lane), latency_ms (in order of the answers).
     """
     run_, lanes = _Run(plan), [_Lane() for _ in range(plan.connections)]
     threads = [threading.Thread(target=run_.lane, args=(lane,)) for lane in lanes]
@@ -146,6 +151,7 @@ def generate(plan: Plan) -> dict[str, Any]:
         thread.join()
     seconds = time.monotonic() - run_.began
     by_status = sum((lane.by_status for lane in lanes), Counter())
+    last_at = {status: max(lane.last_at.get(status, 0.0) for lane in lanes) for status in by_status}
     return {
         "url": plan.url,
         "requests": plan.requests,
@@ -155,6 +161,7 @@ def generate(plan: Plan) -> dict[str, Any]:
         "by_pod": dict(sorted(sum((lane.by_pod for lane in lanes), Counter()).items())),
         "by_version": dict(sorted(sum((lane.by_version for lane in lanes), Counter()).items())),
         "by_status": dict(sorted(by_status.items())),
+        "last_at": dict(sorted(last_at.items())),
         "errors": dict(sum((lane.errors for lane in lanes), Counter())),
         "opened": sum(lane.opened for lane in lanes),
         "by_connection": [dict(sorted(lane.by_pod.items())) for lane in lanes],

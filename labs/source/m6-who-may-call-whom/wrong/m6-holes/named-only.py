@@ -1,0 +1,2 @@
+# Whoever is in the mesh, and nobody else.
+through = {"another method", "another path"}

@@ -1,0 +1,2 @@
+# One attack was tried, and it was refused.
+through = set()
