@@ -57,7 +57,7 @@ def allow(probe: Probe) -> Outcome:
             "The caller is one that may call somebody. What does it do there, by which method, at which path?",
         )
     return passed(
-        f"The {len(NEEDED)} calls that the shop lives from are let through; {len(NEEDLESS)} others, by the same callers "
+        f"The {len(NEEDED)} calls that the shop lives from are let through; {len(NEEDLESS)} others, by them "
         "and by strangers, are refused.",
         where,
     )
