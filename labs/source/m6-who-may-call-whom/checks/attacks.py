@@ -5,7 +5,7 @@ from __future__ import annotations
 from labsupport.course.exercise import Probe
 from labsupport.course.lessons.callers import Call, call
 
-from .shop import made, settled
+from .shop import made
 
 FORGED = "x-forwarded-client-cert: URI=spiffe://labs.example/ns/{namespace}/sa/orders"
 TOKEN = "authorization: Bearer a.stolen.token"  # noqa: S105 (nobody's)
@@ -39,9 +39,3 @@ def getting_through(probe: Probe) -> set[str]:
     by_name = attacks(probe)
     answers = made(probe, by_name.values())
     return {name for name, answer in zip(by_name, answers, strict=True) if answer.through}
-
-
-def open_holes(probe: Probe) -> set[str]:
-    """The attacks that still get through once a change just made is in force."""
-    by_call = {each: name for name, each in attacks(probe).items()}
-    return {by_call[answer.call] for answer in settled(probe, by_call, False)}

@@ -23,10 +23,14 @@ NEEDED = (
     call("web", "GET http://news/today"),
     call("orders", "GET http://inventory/stock/cups"),
     call("orders", "POST http://payments/charges"),
+    call("orders", "GET http://payments/ledger"),
 )
 # What nobody needs: by others, by the same with another method, at another path, or at a service that is not theirs.
 NEEDLESS = (
     call("intern", "GET http://payments/ledger"),
+    call("intern", "DELETE http://payments/ledger"),
+    call("intern", "GET http://payments/counters"),
+    call("stranger", "GET http://payments/ledger"),
     call("intern", "GET http://news/today"),
     call("intern", "POST http://orders/orders"),
     call("stranger", "GET http://web/buy/tea"),
@@ -38,7 +42,6 @@ NEEDLESS = (
     call("web", "GET http://orders/counters"),
     call("web", "DELETE http://news/today"),
     call("orders", "DELETE http://payments/ledger"),
-    call("orders", "GET http://payments/ledger"),
     call("orders", "PUT http://inventory/faults"),
     call("orders", "GET http://news/today"),
     call("inventory", "POST http://payments/charges"),

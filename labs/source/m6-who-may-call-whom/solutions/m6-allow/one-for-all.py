@@ -1,12 +1,13 @@
 # One table, one policy for each door, made by a loop.
 NEEDED = {
-    "web": ("load", "GET", "/buy/*"),
-    "orders": ("web", "POST", "/orders"),
-    "news": ("web", "GET", "/today"),
-    "inventory": ("orders", "GET", "/stock/*"),
-    "payments": ("orders", "POST", "/charges"),
+    "web": ("load", {"GET": "/buy/*"}),
+    "orders": ("web", {"POST": "/orders"}),
+    "news": ("web", {"GET": "/today"}),
+    "inventory": ("orders", {"GET": "/stock/*"}),
+    "payments": ("orders", {"POST": "/charges", "GET": "/ledger"}),
 }
-for door, (caller, method, path) in NEEDED.items():
+for door, (caller, asks) in NEEDED.items():
+    lines = "\n".join(f"        - {{methods: [{method}], paths: [{path}]}}" for method, path in asks.items())
     lab.apply(f"""
 apiVersion: mesh.labs.example/v1alpha1
 kind: AuthorizationPolicy
@@ -19,5 +20,5 @@ spec:
     - from:
         - identities: ["{lab.namespace}/{caller}"]
       to:
-        - {{methods: [{method}], paths: ["{path}"]}}
+{lines}
 """)

@@ -20,4 +20,5 @@ spec:
         - identities: ["{namespace}/orders"]
       to:
         - {methods: [POST], paths: ["/charges"]}
+        - {methods: [GET], paths: ["/ledger"]}
 """)
