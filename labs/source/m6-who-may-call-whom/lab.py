@@ -150,79 +150,31 @@ lab.matrix(EVERYBODY, QUESTIONS)
 
 # %% exercise="m6-allow"
 ### BEGIN SOLUTION: # YOUR YAML HERE, by lab.apply("""...""")
-lab.apply("""
+NEEDED = {
+    "web": ("load", {"GET": "/buy/*"}),
+    "orders": ("web", {"POST": "/orders"}),
+    "news": ("web", {"GET": "/today"}),
+    "inventory": ("orders", {"GET": "/stock/*"}),
+    "payments": ("orders", {"POST": "/charges", "GET": "/ledger"}),
+}
+for door, (caller, asks) in NEEDED.items():
+    to = [f"        - {{methods: [{method}], paths: [{path}]}}" for method, path in asks.items()]
+    lab.apply(
+        f"""
 apiVersion: mesh.labs.example/v1alpha1
 kind: AuthorizationPolicy
 metadata:
-  name: web
+  name: {door}
 spec:
   selector:
-    matchLabels: {app: web}
+    matchLabels: {{app: {door}}}
   rules:
     - from:
-        - identities: ["{namespace}/load"]
+        - identities: ["{lab.namespace}/{caller}"]
       to:
-        - methods: [GET]
-          paths: ["/buy/*"]
----
-apiVersion: mesh.labs.example/v1alpha1
-kind: AuthorizationPolicy
-metadata:
-  name: orders
-spec:
-  selector:
-    matchLabels: {app: orders}
-  rules:
-    - from:
-        - identities: ["{namespace}/web"]
-      to:
-        - methods: [POST]
-          paths: [/orders]
----
-apiVersion: mesh.labs.example/v1alpha1
-kind: AuthorizationPolicy
-metadata:
-  name: news
-spec:
-  selector:
-    matchLabels: {app: news}
-  rules:
-    - from:
-        - identities: ["{namespace}/web"]
-      to:
-        - methods: [GET]
-          paths: [/today]
----
-apiVersion: mesh.labs.example/v1alpha1
-kind: AuthorizationPolicy
-metadata:
-  name: inventory
-spec:
-  selector:
-    matchLabels: {app: inventory}
-  rules:
-    - from:
-        - identities: ["{namespace}/orders"]
-      to:
-        - methods: [GET]
-          paths: ["/stock/*"]
----
-apiVersion: mesh.labs.example/v1alpha1
-kind: AuthorizationPolicy
-metadata:
-  name: payments
-spec:
-  selector:
-    matchLabels: {app: payments}
-  rules:
-    - from:
-        - identities: ["{namespace}/orders"]
-      to:
-        - methods: [POST]
-          paths: [/charges]
-        - methods: [GET]
-          paths: [/ledger]
-""")
+"""
+        + "\n".join(to)
+    )
 ### END SOLUTION
 
 # %%
