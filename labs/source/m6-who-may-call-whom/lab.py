@@ -194,8 +194,8 @@ lab.matrix(EVERYBODY, QUESTIONS)
 # %% [markdown]
 # ## How late may a policy be?
 #
-# You have changed policies a dozen times by now, and each time the next request met the new one. That is not a matter
-# of course. In Envoy's configuration there are several places for a policy. Here is an Envoy without a mesh that has
+# You have changed policies a dozen times by now, and each time the next request met the new one. Somebody had to see
+# to that. In Envoy's configuration there are several places for a policy. Here is an Envoy without a mesh that has
 # the same policy in two of them: at port 9001 it is a part of the listener, at port 9002 the listener says "filter
 # `policy`, see there" (ECDS). Both come from files.
 
