@@ -270,7 +270,10 @@ def test_a_pod_that_fails_is_left_out(kubectl: Kubectl, hold: Callable[..., str]
     eventually(lambda: f"{SPACE}/strict" in kubectl("-n", SPACE, *dump).stdout, "the proxy to have it")
     path = new("bad/server-2")
     assert ask(kubectl, path, n=30) == {500: 2, 200: 28}
-    assert sorted(seen(kubectl, path)) == [2, 14, 14]
+    # When it is left out is not told at once: the two others need not have had the same turns.
+    left_out, *others = sorted(seen(kubectl, path))
+    assert (left_out, sum(others)) == (2, 28)
+    assert min(others) >= 12
 
 
 def test_faults_come_from_the_clients_proxy(kubectl: Kubectl, hold: Callable[..., str]) -> None:
