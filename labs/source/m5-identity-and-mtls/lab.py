@@ -433,8 +433,8 @@ echo = kube.get(lab.api, "v1", "Service", "echo", lab.namespace)["spec"]["cluste
 #
 # A certificate of this mesh is good for an hour, and is renewed after 50 to 70 % of it. To watch that, an hour is
 # long. The following gives certificates of ten seconds, and restarts the Pods of the inventory, `customers` and
-# `load`, so that they ask for such. (What one learner sets here holds for the whole mesh; the lab's next start takes
-# it back.)
+# `load`, so that they ask for such. (What one learner sets here holds for the whole mesh. At the end of this lab it is
+# an hour again.)
 
 # %%
 lab.apply(lab.read("start/short.yaml"))

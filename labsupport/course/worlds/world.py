@@ -200,7 +200,7 @@ def start(world: World, at: str = "", progress: Progress | None = None) -> Start
         _claim(world)
     if world.lab.mesh != "none":
         say("seeing that the mesh is there")
-        ensure_mesh(world.api, progress)
+        ensure_mesh(world, progress)
     say(f"making the namespace {world.namespace}")
     ensure_namespace(world, progress=progress)
     say("applying what the lab starts with")
@@ -352,14 +352,17 @@ def _claim(world: World) -> bool:
     return True
 
 
-def ensure_mesh(api: ApiClient, progress: Progress | None = None) -> None:
+def ensure_mesh(world: World, progress: Progress | None = None) -> None:
     """See that the mesh is as it is when newly installed: all of it there, and no settings but the defaults.
 
+    But for settings that another lab, or another learner, has made and may be watching: they take them back themselves.
     Errors: LabsError with what is missing.
     """
-    mesh.install(api, progress)
-    for found in kube.list_objects(api, f"{MESH_GROUP}/v1alpha1", "MeshConfig"):
-        kube.delete(api, [found])
+    mesh.install(world.api, progress)
+    for found in kube.list_objects(world.api, f"{MESH_GROUP}/v1alpha1", "MeshConfig"):
+        labels = found["metadata"].get("labels") or {}
+        if all(labels.get(key, value) == value for key, value in world.labels.items()):
+            kube.delete(world.api, [found])
 
 
 def _annotate(api: ApiClient, namespace: str, annotations: dict[str, str]) -> None:
