@@ -68,6 +68,7 @@ class _Lane:
 
     by_pod: Counter[str] = field(default_factory=Counter)
     by_version: Counter[str] = field(default_factory=Counter)
+    failed_by_version: Counter[str] = field(default_factory=Counter)  # answered with a status of 500 or more
     by_status: Counter[str] = field(default_factory=Counter)
     last_at: dict[str, float] = field(
         default_factory=dict
@@ -130,6 +131,7 @@ class _Run:
         pod, version = _who(body)
         lane.by_pod[pod] += 1
         lane.by_version[version] += 1
+        lane.failed_by_version[version] += answer.status >= 500
         if self.plan.keep and not answer.will_close:
             return connection
         connection.close()
@@ -139,9 +141,9 @@ class _Run:
 def generate(plan: Plan) -> dict[str, Any]:
     """Carry out `plan` and count.
 
-    Keys: requests, ok (status below 400), seconds, per_second, by_pod, by_version, by_status, last_at (by status: when
-    the last such answer came, Unix time), errors (no answer, by kind), opened (connections), by_connection (by_pod of
-    each lane), latency_ms (in order of the answers).
+    Keys: requests, ok (status below 400), seconds, per_second, by_pod, by_version, failed_by_version (status 500 or
+    more), by_status, last_at (by status: when the last such answer came, Unix time), errors (no answer, by kind),
+    opened (connections), by_connection (by_pod of each lane), latency_ms (in order of the answers).
     """
     run_, lanes = _Run(plan), [_Lane() for _ in range(plan.connections)]
     threads = [threading.Thread(target=run_.lane, args=(lane,)) for lane in lanes]
@@ -160,6 +162,7 @@ def generate(plan: Plan) -> dict[str, Any]:
         "per_second": round(plan.requests / seconds, 1),
         "by_pod": dict(sorted(sum((lane.by_pod for lane in lanes), Counter()).items())),
         "by_version": dict(sorted(sum((lane.by_version for lane in lanes), Counter()).items())),
+        "failed_by_version": dict(sorted(sum((lane.failed_by_version for lane in lanes), Counter()).items())),
         "by_status": dict(sorted(by_status.items())),
         "last_at": dict(sorted(last_at.items())),
         "errors": dict(sum((lane.errors for lane in lanes), Counter())),
