@@ -1,0 +1,78 @@
+"""m7-outlier: one Pod is broken and mended; customers notice little, and it is asked less, then again."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from labsupport.course.exercise import Outcome, Probe, not_yet, passed
+from labsupport.kube.execute import execute
+
+from .traffic import load, pods, set_faults
+
+URL = "http://inventory/stock/tea"
+REQUESTS, RATE = 600, 150
+NOTICED = 40  # failed requests of REQUESTS that are a few: without anything done about it, 200 fail
+BACK = 15.0  # seconds within which a Pod that is well again must be asked again
+
+
+def outlier(probe: Probe) -> Outcome:
+    """m7-outlier: what becomes of requests while one of three Pods fails all, and after it."""
+    found = pods(probe, "app=inventory")
+    if len(found) != 3:
+        return not_yet(
+            "m7-outlier/not-three",
+            f"Of the inventory {len(found)} Pods are ready.",
+            "Pods with the label app=inventory",
+            "The service must survive with its three Pods as they are: none is to be taken away.",
+        )
+    ill = found[0]
+    where = f"{REQUESTS} requests to the inventory, of whose three Pods one answers nothing but 503"
+    for pod in found:
+        set_faults(probe, pod, "inventory", error_rate=0.0, latency_ms=0.0)
+    try:
+        set_faults(probe, ill, "inventory", error_rate=1.0)
+        came = load(
+            probe, URL, requests=60, rate=RATE
+        )  # a policy that was just applied is in force after these
+        before = _requests(probe, ill)
+        came = load(probe, URL, requests=REQUESTS, connections=4, rate=RATE)
+        asked = _requests(probe, ill) - before
+    finally:
+        set_faults(probe, ill, "inventory", error_rate=0.0)
+    failed = REQUESTS - came.ok
+    if failed > NOTICED:
+        return not_yet(
+            "m7-outlier/noticed",
+            f"{failed} of {REQUESTS} requests failed; the broken Pod had {asked}.",
+            where,
+            "Does the mesh take your policy (`labs kubectl get trafficpolicies`), and after how many errors is a Pod "
+            "left alone?",
+        )
+    if asked > REQUESTS / 6:
+        return not_yet(
+            "m7-outlier/hidden",
+            f"Only {failed} of {REQUESTS} requests failed, but the broken Pod was asked {asked} times.",
+            where,
+            "Customers notice nothing, and each third request is made twice. What would stop asking the Pod?",
+        )
+    began = time.monotonic()
+    while time.monotonic() - began < min(BACK, probe.left()):
+        if ill in load(probe, URL, requests=60, connections=4, rate=RATE).by_pod:
+            return passed(
+                f"{failed} of {REQUESTS} requests failed, the broken Pod had {asked} of them; mended, it was asked again "
+                f"after {time.monotonic() - began:.1f} s.",
+                where,
+            )
+    return not_yet(
+        "m7-outlier/never-back",
+        f"{failed} of {REQUESTS} requests failed. {BACK:.0f} s after the Pod was well again, it still was not asked.",
+        where,
+        "How long is a Pod left alone, and how often does the proxy look whether that time is over?",
+    )
+
+
+def _requests(probe: Probe, pod: str) -> int:
+    words = ["curl", "-s", "localhost:8080/counters"]
+    counters = json.loads(execute(probe.api, probe.namespace, pod, words, container="inventory"))
+    return sum(counters["requests"].values())

@@ -1,0 +1,219 @@
+# %% [markdown]
+# # Traffic
+#
+# Who may call whom is settled (lab M6). This lab is about what becomes of a call that may be made: to which version it
+# goes, to which Pod, and what happens when one of them is ill. You split traffic, write the function that leads a
+# canary from 1 % to 100 % and stops by itself, and keep customers from noticing a broken Pod. All of it is said to
+# the proxies of the *callers*; no application is changed.
+
+# %%
+from labsupport.course import lab
+
+lab.start("m7")
+
+# %% [markdown]
+# There are two versions of the shop's front door, each with a Service of its own (`web-v1`, `web-v2`), and the Service
+# `web`, which leads to both. So far the mesh balances by requests:
+
+# %%
+lab.load("http://web/", requests=400, connections=4).result["by_version"]
+
+# %% [markdown]
+# ## `m7-split`: testers first, and one customer in ten
+#
+# An **HTTPRoute** says what becomes of requests. You know it from gateways; its parent may be a Service just as well,
+# and then it holds for calls of this Service in the mesh. **Write one for `web`:** who sends the header `x-tester:
+# yes` gets version 2; of all others one in ten does, and the rest get version 1.
+
+# %% exercise="m7-split"
+### BEGIN SOLUTION: # YOUR YAML HERE, by lab.apply("""...""")
+lab.apply("""
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: web
+spec:
+  parentRefs:
+    - {group: "", kind: Service, name: web}
+  rules:
+    - matches:
+        - headers:
+            - {name: x-tester, value: "yes"}
+      backendRefs:
+        - {name: web-v2, port: 80}
+    - backendRefs:
+        - {name: web-v1, port: 80, weight: 90}
+        - {name: web-v2, port: 80, weight: 10}
+""")
+### END SOLUTION
+
+# %%
+lab.check("m7-split")
+
+# %%
+# !labs kubectl -n {lab.namespace} get httproutes
+# !labs mesh routes --help | head -5
+
+# %% [markdown]
+# ## A rollout, led by you
+#
+# Ten per cent are an experiment; then comes the rest, and somebody has to watch. For that there is a small program:
+# it sets the weights of the route `web`, sends 400 requests through its own proxy, counts by version what came back,
+# and asks a function how to go on. So that it begins with the same route for everybody:
+
+# %% exercise="m7-canary"
+lab.apply(lab.read("start/rollout.yaml"))
+
+# %% [markdown]
+# The function is called `decide(weight, stable, canary)`:
+#
+# - `weight` is what the canary gets now, in percent; a rollout begins with 1.
+# - `stable` and `canary` are pairs: how many requests this version has had since the weight was changed last, and how
+#   many of them failed.
+# - It returns the next weight: the same (look at 400 more requests first), a larger one, or 0 (withdraw it). When it
+#   has been asked at 100 and does not withdraw, the canary is promoted.
+#
+# ## `m7-canary`: a canary that stops by itself
+#
+# In this shop one request in two hundred fails, and nobody minds. **Write `decide` so that**
+#
+# - a canary that fails as seldom as stable is promoted, within 60 looks;
+# - one that fails one request in ten is withdrawn before it has more than 30 %, and so is one that fails all;
+# - a canary is not blamed for what stable has as well: if both fail one in ten, the rollout goes on;
+# - a canary that no request has reached gets no more than it had.
+#
+# Chance is in it, so once in a thousand rollouts it may go wrong. Here is one look, by hand:
+
+# %%
+print("1 % of 400 requests:", 400 // 100, "and one in ten of these:", 400 / 100 / 10)
+
+# %% exercise="m7-canary"
+### BEGIN SOLUTION: def decide(weight, stable, canary):\n    """How many percent the canary gets next."""
+from math import sqrt
+
+NEXT = {1: 10, 10: 30, 30: 60, 60: 100, 100: 100}
+
+
+def decide(weight, stable, canary):
+    """How many percent the canary gets next."""
+    if weight == 100:
+        return 100
+    requests, errors = canary
+    expected = requests * (stable[1] + 1) / (stable[0] + 100)
+    if errors > expected + 4 * sqrt(expected) + 2:
+        return 0
+    if requests < (20 if weight == 1 else 200):
+        return weight
+    return NEXT[weight]
+
+
+### END SOLUTION
+
+# %%
+lab.check("m7-canary")
+
+# %% [markdown]
+# When the drawn rollouts are to the check's liking, have your function lead real ones:
+
+# %% exercise="m7-canary"
+lab.deploy(decide, host="canary")
+
+# %%
+lab.check("m7-canary")
+
+# %% [markdown]
+# And look at one yourself. Version 2 is well:
+
+# %%
+from labsupport.course.lessons import canary
+
+canary.roll_out(lab.api, lab.namespace)
+
+# %% [markdown]
+# ## `m7-balance`: the share of a slow Pod
+#
+# Now one service with three Pods, the inventory. By default the mesh's proxies draw two of the Pods and take the one
+# with fewer requests open (*least request*). One Pod becomes slow: it answers after 200 ms, the others after some 5.
+# A caller has eight requests open at a time. **Which share of the requests does the slow Pod get?** Commit one of
+# these: `"about a third"`, `"a few per cent"`, `"none at all"`.
+
+# %% exercise="m7-balance"
+### BEGIN SOLUTION: guess = None  # one of the three texts
+guess = "a few per cent"
+### END SOLUTION
+lab.predict("m7-balance", guess)
+
+# %%
+lab.check("m7-balance")
+
+# %%
+# !labs kubectl -n {lab.namespace} exec deploy/inventory -c inventory -- curl -s -X PUT -d '{{"latency_ms": 200}}' localhost:8080/faults
+lab.load("http://inventory/stock/tea", requests=600, connections=8)
+
+# %% [markdown]
+# With round robin, every Pod gets its turn, also the slow one. Compare how long the whole takes:
+
+# %%
+ROUND_ROBIN = """
+apiVersion: mesh.labs.example/v1alpha1
+kind: TrafficPolicy
+metadata:
+  name: turns
+spec:
+  targetRefs:
+    - {group: "", kind: Service, name: inventory}
+  loadBalancing: {policy: RoundRobin}
+"""
+lab.apply(ROUND_ROBIN)
+lab.load("http://inventory/stock/tea", requests=600, connections=8)
+
+# %%
+from labsupport import kube
+
+turns = {
+    "apiVersion": "mesh.labs.example/v1alpha1",
+    "kind": "TrafficPolicy",
+    "metadata": {"name": "turns"},
+}
+kube.delete(lab.api, [turns], namespace=lab.namespace)
+# !labs kubectl -n {lab.namespace} exec deploy/inventory -c inventory -- curl -s -X PUT -d '{{"latency_ms": 0}}' localhost:8080/faults
+
+# %% [markdown]
+# ## `m7-outlier`: one of three is broken
+#
+# Slow is one thing, broken another: a Pod that answers 503 at once has never many requests open, so least request
+# *likes* it. Its health page is fine, so kubelet keeps it in the Service. **See to it that customers hardly notice: few
+# requests fail while one of the three Pods answers nothing but 503, that Pod is hardly asked, and it is asked again
+# soon after it is well.** The check breaks a Pod, and mends it. A `TrafficPolicy` has something for it:
+
+# %%
+# !labs kubectl explain trafficpolicy.spec.outlier
+
+# %% exercise="m7-outlier"
+### BEGIN SOLUTION: # YOUR YAML HERE, by lab.apply("""...""")
+lab.apply("""
+apiVersion: mesh.labs.example/v1alpha1
+kind: TrafficPolicy
+metadata:
+  name: inventory
+spec:
+  targetRefs:
+    - {group: "", kind: Service, name: inventory}
+  outlier:
+    consecutiveErrors: 3
+    interval: 1s
+    baseEjection: 3s
+    maxEjectedPercent: 50
+""")
+### END SOLUTION
+
+# %%
+lab.check("m7-outlier")
+
+# %% [markdown]
+# ## What you can now explain
+#
+# - A route in the mesh is attached to a Service and obeyed by its callers, request by request.
+# - A canary is judged against stable at the same time, by counts that are large enough for the difference that matters.
+# - A balancer that looks at open requests spares slow Pods and is drawn to those that fail quickly.
+# - Ejection finds by answers what probes cannot see; retries save a request, and do not stop asking.
