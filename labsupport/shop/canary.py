@@ -5,8 +5,8 @@ the HTTPRoute are set, real requests are sent through this Pod's proxy and count
 `function(weight, stable, canary)` says how to go on (rollout.py). At the end the route is as the rollout ended: all to
 the canary, or all to stable.
 
-Settings: `url` (default http://web/), `route` (default web), `stable` and `canary` (Services, default web-v1 and web-v2),
-`versions` (what they say of themselves, default 1 and 2), `batch` (requests before each look, default 400).
+Settings: `url` (default http://web/), `route` (default web), `stable` and `canary` (Services, default web-v1 and
+web-v2), `versions` (what they say of themselves, default 1 and 2), `batch` (requests before each look, default 400).
 """
 
 from __future__ import annotations

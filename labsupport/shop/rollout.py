@@ -4,6 +4,7 @@ requests are sent is the caller's.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -106,15 +107,21 @@ def simulated(stable_rate: float, canary_rate: float, batch: int, draw: random.R
     """Requests that are drawn: each goes to the canary with its share, and fails with its version's rate."""
 
     def send(weight: int) -> tuple[Counts, Counts]:
-        to_canary = sum(draw.random() * 100 < weight for _ in range(batch))
+        to_canary = drawn(batch, weight / 100, draw)
         to_stable = batch - to_canary
-        failed = [
-            sum(draw.random() < rate for _ in range(count))
-            for rate, count in (
-                (stable_rate, to_stable),
-                (canary_rate, to_canary),
-            )
-        ]
-        return Counts(to_stable, failed[0]), Counts(to_canary, failed[1])
+        stable, canary = drawn(to_stable, stable_rate, draw), drawn(to_canary, canary_rate, draw)
+        return Counts(to_stable, stable), Counts(to_canary, canary)
 
     return send
+
+
+def drawn(total: int, share: float, draw: random.Random) -> int:
+    """How many of `total` succeed, each with the probability `share`: from one success to the next (geometric)."""
+    if share > 0.5:
+        return total - drawn(total, 1 - share, draw)
+    if share <= 0:
+        return 0
+    count, at, scale = 0, 0, math.log1p(-share)
+    while (at := at + int(math.log(1.0 - draw.random()) / scale) + 1) <= total:
+        count += 1
+    return count

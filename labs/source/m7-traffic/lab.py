@@ -88,7 +88,6 @@ lab.apply(lab.read("start/rollout.yaml"))
 print("1 % of 400 requests:", 400 // 100, "and one in ten of these:", 400 / 100 / 10)
 
 # %% exercise="m7-canary"
-### BEGIN SOLUTION: def decide(weight, stable, canary):\n    """How many percent the canary gets next."""
 from math import sqrt
 
 NEXT = {1: 10, 10: 30, 30: 60, 60: 100, 100: 100}
@@ -96,6 +95,7 @@ NEXT = {1: 10, 10: 30, 30: 60, 60: 100, 100: 100}
 
 def decide(weight, stable, canary):
     """How many percent the canary gets next."""
+    ### BEGIN SOLUTION: return weight
     if weight == 100:
         return 100
     requests, errors = canary
@@ -147,7 +147,10 @@ lab.predict("m7-balance", guess)
 lab.check("m7-balance")
 
 # %%
-# !labs kubectl -n {lab.namespace} exec deploy/inventory -c inventory -- curl -s -X PUT -d '{{"latency_ms": 200}}' localhost:8080/faults
+from labsupport.course.lessons import faults
+
+slow = faults.ready_pods(lab.api, lab.namespace, "app=inventory")[0]
+faults.change(lab.api, lab.namespace, slow, "inventory", latency_ms=200)
 lab.load("http://inventory/stock/tea", requests=600, connections=8)
 
 # %% [markdown]
@@ -176,7 +179,7 @@ turns = {
     "metadata": {"name": "turns"},
 }
 kube.delete(lab.api, [turns], namespace=lab.namespace)
-# !labs kubectl -n {lab.namespace} exec deploy/inventory -c inventory -- curl -s -X PUT -d '{{"latency_ms": 0}}' localhost:8080/faults
+faults.change(lab.api, lab.namespace, slow, "inventory", latency_ms=0)
 
 # %% [markdown]
 # ## `m7-outlier`: one of three is broken

@@ -31,7 +31,8 @@ class Rollout:
 
     def __str__(self) -> str:
         reason = f" ({self.why})" if self.why else ""
-        return f"{self.ended} at {self.looks[-1]['weight'] if self.looks else 0} % after {len(self.looks)} looks{reason}"
+        weight = self.looks[-1]["weight"] if self.looks else 0
+        return f"{self.ended} at {weight} % after {len(self.looks)} looks{reason}"
 
     def __repr__(self) -> str:
         """The text form."""

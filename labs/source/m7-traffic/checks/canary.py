@@ -72,7 +72,7 @@ def canary_offline(probe: Probe) -> Outcome:
             "good",
             "blames-the-good",
             "canaries that fail as seldom as stable were not promoted",
-            "How many errors would chance give the canary if it were as good as stable? And how many looks does it take?",
+            "How many errors would chance give the canary if it were as good as stable? How many looks does it take?",
         ),
         (
             "both",

@@ -60,7 +60,7 @@ def outlier(probe: Probe) -> Outcome:
     while time.monotonic() - began < min(BACK, probe.left()):
         if ill in load(probe, URL, requests=60, connections=4, rate=RATE).by_pod:
             return passed(
-                f"{failed} of {REQUESTS} requests failed, the broken Pod had {asked} of them; mended, it was asked again "
+                f"{failed} of {REQUESTS} requests failed, the broken Pod had {asked}; mended, it was asked again "
                 f"after {time.monotonic() - began:.1f} s.",
                 where,
             )

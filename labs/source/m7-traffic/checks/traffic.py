@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from labsupport import kube
 from labsupport.course.exercise import Probe, Rejected, not_yet
-from labsupport.course.lessons import traffic
+from labsupport.course.lessons import faults, traffic
 from labsupport.errors import LabsError
-from labsupport.kube.execute import execute
 
 
 def load(probe: Probe, url: str, **plan: Any) -> traffic.Load:
@@ -31,14 +29,9 @@ def load(probe: Probe, url: str, **plan: Any) -> traffic.Load:
 
 def pods(probe: Probe, labels: str) -> list[str]:
     """The names of the Pods that are ready."""
-    return sorted(
-        each["metadata"]["name"]
-        for each in probe.list("v1", "Pod", labels=labels)
-        if not each["metadata"].get("deletionTimestamp") and kube.ready([{"kind": "Pod", **each}]).done
-    )
+    return faults.ready_pods(probe.api, probe.namespace, labels)
 
 
-def set_faults(probe: Probe, pod: str, container: str, **faults: Any) -> None:
-    """Make an application of the shop answer wrongly, or well again (error_rate=0, latency_ms=0)."""
-    words = ["curl", "-sf", "-X", "PUT", "-d", json.dumps(faults), "localhost:8080/faults"]
-    execute(probe.api, probe.namespace, pod, words, container=container)
+def set_faults(probe: Probe, pod: str, container: str, **wanted: Any) -> None:
+    """Make an application of the shop answer wrongly, or well again."""
+    faults.change(probe.api, probe.namespace, pod, container, **wanted)

@@ -4,6 +4,8 @@ NEXT = {1: 20, 20: 60, 60: 100, 100: 100}
 
 def decide(weight, stable, canary):
     """How many percent the canary gets next."""
+    if weight == 100:
+        return 100
     requests, errors = canary
     expected = requests * (stable[1] + 1) / (stable[0] + 200)
     if errors > expected + 4 * expected**0.5 + 3:
