@@ -75,12 +75,6 @@ def canary_offline(probe: Probe) -> Outcome:
             "How many errors would chance give the canary if it were as good as stable? How many looks does it take?",
         ),
         (
-            "both",
-            "blames-the-canary",
-            "canaries were not promoted although stable failed as often: something behind both was broken",
-            "What would the canary's errors be compared with?",
-        ),
-        (
             "dead",
             "lets-it-on",
             "canaries that answered nothing but errors were not withdrawn",
@@ -91,6 +85,12 @@ def canary_offline(probe: Probe) -> Outcome:
             "lets-it-on",
             f"canaries that fail one request in ten were not withdrawn before they had more than {HIGHEST} %",
             "How many requests does it take to tell one in ten from one in two hundred, and what share brings them?",
+        ),
+        (
+            "both",
+            "blames-the-canary",
+            "canaries were not promoted although stable failed as often: something behind both was broken",
+            "What would the canary's errors be compared with?",
         ),
     ):
         wanted = CASES[name][2]
