@@ -116,7 +116,7 @@ lab.check("m7-canary")
 # When the drawn rollouts are to the check's liking, have your function lead real ones:
 
 # %% exercise="m7-canary"
-lab.deploy(decide, host="canary")
+lab.deploy(decide, host="canary", name="canary")
 
 # %%
 lab.check("m7-canary")

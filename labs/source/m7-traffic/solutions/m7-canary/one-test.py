@@ -16,4 +16,4 @@ def decide(weight, stable, canary):
     return {1: 10, 10: 30}.get(weight, 100)
 
 
-lab.deploy(decide, host="canary")
+lab.deploy(decide, host="canary", name="canary")

@@ -8,4 +8,4 @@ def decide(weight, stable, canary):
         print("more")
 
 
-lab.deploy(decide, host="canary")
+lab.deploy(decide, host="canary", name="canary")

@@ -7,4 +7,4 @@ def decide(weight, stable, canary):
     return NEXT[weight]
 
 
-lab.deploy(decide, host="canary")
+lab.deploy(decide, host="canary", name="canary")
