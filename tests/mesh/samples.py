@@ -125,7 +125,7 @@ def traffic_policies() -> list[Object]:
     """Policies of Services "one" to "four" that say, together, everything that can be said."""
     retries = {
         "attempts": 2,
-        "on": ["GatewayError", "Reset", "ConnectFailure", "RefusedStream", "Unavailable"],
+        "when": ["GatewayError", "Reset", "ConnectFailure", "RefusedStream", "Unavailable"],
         "statusCodes": [429, 409],
         "methods": ["GET", "POST"],
         "perTryTimeout": "1s500ms",
@@ -141,7 +141,7 @@ def traffic_policies() -> list[Object]:
         traffic_policy("one", "one", loadBalancing=header, retries=retries, outlier=outlier, limits=limits),
         traffic_policy("two", "two", loadBalancing=cookie, faults=faults, retries={"attempts": 0}),
         traffic_policy("three", "three", loadBalancing={"policy": "Random"}, outlier={}, retries={
-            "attempts": 1, "on": ["ServerError"]}),
+            "attempts": 1, "when": ["ServerError"]}),
         traffic_policy("four", "four", loadBalancing={"policy": "RoundRobin"}, limits={"connections": 1}, retries={
             "attempts": 1}),
     ]  # fmt: skip

@@ -151,7 +151,7 @@ REFUSED: dict[str, Object] = {
     "hash without policy": {"loadBalancing": {**HASH["loadBalancing"], "policy": "Random"}},
     "policy without hash": {"loadBalancing": {"policy": "Hash"}},
     "two hashes": {"loadBalancing": {"policy": "Hash", "hash": {"header": "a", "cookie": {"name": "b"}}}},
-    "unknown condition": {"retries": {"attempts": 1, "on": ["Always"]}},
+    "unknown condition": {"retries": {"attempts": 1, "when": ["Always"]}},
     "a hundred retries": {"retries": {"attempts": 100}},
     "backoff that shrinks": {"retries": {"attempts": 1, "backoff": {"base": "1s", "max": "100ms"}}},
     "no duration": {"faults": {"delay": {"fixed": "soon"}}},
@@ -222,7 +222,7 @@ def test_a_failed_request_is_tried_again(kubectl: Kubectl, hold: Callable[..., s
     path = new("status/503")
     assert ask(kubectl, path) == {503: 1}
     assert sum(seen(kubectl, path)) == 1
-    hold("again", retries={"attempts": 2, "on": ["GatewayError"], "backoff": {"base": "1ms", "max": "1ms"}})
+    hold("again", retries={"attempts": 2, "when": ["GatewayError"], "backoff": {"base": "1ms", "max": "1ms"}})
 
     def tried() -> int:
         path = new("status/503")

@@ -98,7 +98,7 @@ def routes(made: Json, policy: TrafficPolicy | None) -> list[Json]:
         return [{**made, "route": action}]
     own = {"per_try_timeout": each} if (each := action["retry_policy"].get("per_try_timeout")) else {}
     wanted = {**made, "route": action | {"retry_policy": _retry(asked) | own}}
-    harmless = set(asked.get("on", _NEVER_REACHED)) <= _NEVER_REACHED and not asked.get("statusCodes")
+    harmless = set(asked.get("when", _NEVER_REACHED)) <= _NEVER_REACHED and not asked.get("statusCodes")
     if harmless or not asked["attempts"]:
         return [wanted]
     methods = "|".join(asked.get("methods", ("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE")))
@@ -111,7 +111,7 @@ def routes(made: Json, policy: TrafficPolicy | None) -> list[Json]:
 
 
 def _retry(asked: Object) -> Json:
-    on = [_RETRY_ON[each] for each in asked.get("on", sorted(_NEVER_REACHED))]
+    on = [_RETRY_ON[each] for each in asked.get("when", sorted(_NEVER_REACHED))]
     found: dict[str, Any] = envoy.RETRY | {"num_retries": asked["attempts"]}
     if codes := asked.get("statusCodes"):
         on.append("retriable-status-codes")

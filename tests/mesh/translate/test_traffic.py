@@ -23,7 +23,7 @@ from tests.mesh.samples import Object
 from tests.mesh.translate.conftest import Answer, Routed
 
 ERROR = 1e-6
-GATEWAY = {"attempts": 2, "on": ["GatewayError"], "backoff": {"base": "1ms", "max": "1ms"}}
+GATEWAY = {"attempts": 2, "when": ["GatewayError"], "backoff": {"base": "1ms", "max": "1ms"}}
 ROUND = {"loadBalancing": {"policy": "RoundRobin"}}
 # Service -> how many Pods, and its policy.
 SERVICES: dict[str, tuple[int, Object]] = {
@@ -34,9 +34,9 @@ SERVICES: dict[str, tuple[int, Object]] = {
                    "outlier": {"consecutiveErrors": 1, "interval": "1h", "baseEjection": "1h"}}),
     "cookie": (3, {"loadBalancing": {"policy": "Hash", "hash": {"cookie": {"name": "u", "ttl": "1h"}}}}),
     "gateway": (1, {"retries": GATEWAY}),
-    "codes": (1, {"retries": {**GATEWAY, "on": [], "statusCodes": [429]}}),
+    "codes": (1, {"retries": {**GATEWAY, "when": [], "statusCodes": [429]}}),
     "posts": (1, {"retries": {**GATEWAY, "methods": ["POST"]}}),
-    "reset": (1, {"retries": {**GATEWAY, "on": ["Reset"]}}),
+    "reset": (1, {"retries": {**GATEWAY, "when": ["Reset"]}}),
     "tries": (1, {"retries": {**GATEWAY, "perTryTimeout": "50ms"}}),
     "timed": (1, {"retries": {**GATEWAY, "perTryTimeout": "1h"}}),
     "default": (1, {"limits": {"requests": 1000}}),

@@ -12,7 +12,7 @@ from .traffic import load, pods, set_faults
 
 URL = "http://inventory/stock/tea"
 REQUESTS, RATE = 600, 150
-NOTICED = 40  # failed requests of REQUESTS that are a few: without anything done about it, 200 fail
+NOTICED = 80  # failed requests of REQUESTS that are a few: without anything done about it, 200 fail
 BACK = 15.0  # seconds within which a Pod that is well again must be asked again
 
 
