@@ -82,10 +82,8 @@ lab.apply(lab.read("start/rollout.yaml"))
 # - a canary is not blamed for what stable has as well: if both fail one in ten, the rollout goes on;
 # - a canary that no request has reached gets no more than it had.
 #
-# Chance is in it, so once in a thousand rollouts it may go wrong. Here is one look, by hand:
-
-# %%
-print("1 % of 400 requests:", 400 // 100, "and one in ten of these:", 400 / 100 / 10)
+# Chance is in it, so once in a thousand rollouts it may go wrong. (How many of 400 requests does a canary have at 1 %?
+# And how many of them fail, if one in ten does?)
 
 # %% exercise="m7-canary"
 from math import sqrt
@@ -109,11 +107,22 @@ def decide(weight, stable, canary):
 
 ### END SOLUTION
 
+# %% [markdown]
+# A rollout can be drawn, without a cluster: 400 requests before each look, a canary of which one request in ten fails.
+
 # %%
-lab.check("m7-canary")
+import random
+
+from labsupport.shop import rollout
+
+drawn = rollout.roll_out(decide, rollout.simulated(0.005, 0.1, 400, random.Random(7)))
+for look in drawn.looks[:12]:
+    print(f"{look.weight:3} %  stable {tuple(look.stable)}  canary {tuple(look.canary)}  -> {look.said}")
+print(drawn.ended)
 
 # %% [markdown]
-# When the drawn rollouts are to the check's liking, have your function lead real ones:
+# When you like what it does, have it lead real ones. The check draws 40 rollouts of each kind, and makes two on the
+# cluster.
 
 # %% exercise="m7-canary"
 lab.deploy(decide, host="canary", name="canary")
