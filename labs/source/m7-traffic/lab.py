@@ -215,7 +215,6 @@ spec:
     consecutiveErrors: 3
     interval: 1s
     baseEjection: 3s
-    maxEjectedPercent: 50
 """)
 ### END SOLUTION
 
