@@ -61,7 +61,7 @@ lab.check("m7-split")
 # it sets the weights of the route `web`, sends 400 requests through its own proxy, counts by version what came back,
 # and asks a function how to go on. So that it begins with the same route for everybody:
 
-# %% exercise="m7-canary"
+# %%
 lab.apply(lab.read("start/rollout.yaml"))
 
 # %% [markdown]
@@ -137,6 +137,12 @@ lab.check("m7-canary")
 from labsupport.course.lessons import canary
 
 canary.roll_out(lab.api, lab.namespace)
+
+# %% [markdown]
+# The canary has all requests now, as it should be. For what follows, the route is put back to where it began.
+
+# %%
+lab.apply(lab.read("start/rollout.yaml"))
 
 # %% [markdown]
 # ## `m7-balance`: the share of a slow Pod
