@@ -91,14 +91,19 @@ from math import sqrt
 NEXT = {1: 10, 10: 30, 30: 60, 60: 100, 100: 100}
 
 
+def surprising(errors, expected):
+    """Whether so many errors are more than chance gives, where `expected` were to be expected."""
+    return errors > expected + 4 * sqrt(expected) + 2
+
+
 def decide(weight, stable, canary):
     """How many percent the canary gets next."""
     ### BEGIN SOLUTION: return weight
     if weight == 100:
         return 100
     requests, errors = canary
-    expected = requests * (stable[1] + 1) / (stable[0] + 100)
-    if errors > expected + 4 * sqrt(expected) + 2:
+    usual = (stable[1] + 1) / (stable[0] + 100)
+    if surprising(errors, usual * requests):
         return 0
     if requests < (20 if weight == 1 else 200):
         return weight
