@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from labsupport import kube
 from labsupport.course.exercise import Outcome, Probe, not_yet, passed
 from labsupport.course.lessons.canary import roll_out
+from labsupport.errors import LabsError
 
 from .traffic import pods, set_faults
 
@@ -127,6 +129,15 @@ def canary(probe: Probe) -> Outcome:
             for pod in pods(probe, "app=web,version=2"):
                 set_faults(probe, pod, "web", error_rate=rate)
             made = roll_out(probe.api, probe.namespace)
+        except kube.Unreachable:
+            raise
+        except LabsError as error:
+            return not_yet(
+                "m7-canary/no-rollout",
+                error.what,
+                f"POST /rollout of Service {DEPLOYED}",
+                "`lab.deploy(...).errors()` tells what your function did, `.logs()` what it was asked.",
+            )
         finally:
             for pod in pods(probe, "app=web,version=2"):
                 set_faults(probe, pod, "web", error_rate=0.0)
