@@ -57,6 +57,16 @@ def test_kube_proxy_writes_nftables(cluster: Cluster, kubectl: Kubectl) -> None:
     assert "KUBE-SVC" not in rules
 
 
+def test_an_address_that_nobody_has_leads_nowhere(cluster: Cluster) -> None:
+    """Without rules of our own both would follow the default route out of the machine."""
+    for address in ("10.244.0.254", "10.244.200.1"):
+        with pytest.raises(LabsError, match="No route to host"):
+            engine().must("exec", "labs-test-control-plane", "ip", "route", "get", address)
+    rules = engine().must("exec", "labs-test-control-plane", "iptables-save")
+    for chain in ("FORWARD", "OUTPUT"):
+        assert f"-A {chain} -d 10.96.0.0/16 -j REJECT" in rules
+
+
 def test_a_url_leads_to_every_pod_and_outlives_one(
     cluster: Cluster, kubectl: Kubectl, namespace: str
 ) -> None:
