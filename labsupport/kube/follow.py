@@ -29,12 +29,13 @@ Object = dict[str, Any]  # as the API server sends it
 
 @dataclass(frozen=True)
 class Followed:
-    """What is followed: a kind, and where ("" is everywhere); `name` for one object alone."""
+    """What is followed: a kind, and where ("" is everywhere); `name` for one object alone, `labels` a selector."""
 
     api_version: str
     kind: str
     namespace: str = ""
     name: str = ""
+    labels: str = ""
 
 
 Told = Callable[[Object, bool], None]  # an object, and whether it is gone
@@ -92,7 +93,8 @@ class Follower:
         return resource(self._api, self.what.api_version, self.what.kind).path(self.what.namespace)
 
     def _query(self) -> dict[str, str]:
-        return {"fieldSelector": f"metadata.name={self.what.name}"} if self.what.name else {}
+        query = {"fieldSelector": f"metadata.name={self.what.name}"} if self.what.name else {}
+        return query | ({"labelSelector": self.what.labels} if self.what.labels else {})
 
     def _list(self) -> str:
         answer = request(self._api, "GET", self._path(), query=self._query())

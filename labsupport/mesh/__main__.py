@@ -148,7 +148,7 @@ class ControlPlane:
         watches.append(Follower(self.api, roots, self.told_trust, report=log.info))
         secret = Followed("v1", "Secret", names.SYSTEM, store.SECRET)
         watches.append(Follower(self.api, secret, self.told_secret, report=log.info))
-        for each in watches:
+        for each in (*watches, *self.keeper.followers()):
             self._thread(each.run, self.stop, name=each.what.kind)
         self._thread(self.statuses.run, self.stop, name="status")
         self._thread(self.registration.run, self.stop, name="registration")

@@ -163,12 +163,23 @@ def traces(kubectl: Kubectl) -> list[str]:
         for each in items
         if each["metadata"]["name"].startswith("mesh-")
         or each["metadata"]["name"].endswith(("mesh.labs.example", "gateway.networking.k8s.io"))
+        or each["metadata"]["name"].endswith("-labs-mesh")
         or "mesh.labs.example/part" in (each["metadata"].get("labels") or {})
     )
 
 
 def test_uninstall_leaves_nothing_and_pods_work_without(kubectl: Kubectl, mesh: Mesh) -> None:
-    assert traces(kubectl)
+    listener = {"name": "http", "port": 80, "protocol": "HTTP"}
+    gateway = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "Gateway",
+        "metadata": {"name": "edge"},
+        "spec": {"gatewayClassName": "labs-mesh", "listeners": [listener]},
+    }
+    kubectl("-n", SPACE, "apply", "-f", "-", input=json.dumps(gateway))
+    kubectl("-n", SPACE, "wait", "gateway/edge", "--for=condition=Programmed", "--timeout=60s", timeout=70)
+    made = [f"{kind} {SPACE}/edge-labs-mesh" for kind in ("Deployment", "Service", "ServiceAccount")]
+    assert set(made) <= set(traces(kubectl))
     done = mesh("uninstall")
     try:
         assert traces(kubectl) == []

@@ -113,8 +113,7 @@ def space(kubectl: Kubectl, mesh: Mesh) -> Iterator[None]:
     ready(kubectl, "web", "liar", namespace=AWAY)
     kubectl("-n", SPACE, "wait", "gateway/edge", "--for=condition=Programmed", "--timeout=60s", timeout=70)
     yield
-    for name in (SPACE, AWAY):
-        kubectl("delete", "namespace", name)
+    kubectl("delete", "namespace", SPACE, AWAY, "--wait=false")
 
 
 @pytest.fixture
@@ -240,6 +239,76 @@ def test_a_name_is_looked_up_by_the_proxy_whatever_address_was_called(
     assert curl(kubectl, "-H", f"Host: {web}:9090", f"http://{liar}:8080/") == ("403", "")
 
 
+# Answers anybody by TLS with a certificate that names it, and keeps a line on its standard output of the name (SNI)
+# and the path that it was asked for.
+TLS_SERVER = """
+import http.server, ssl, subprocess, sys
+name = sys.argv[1]
+make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout"]
+make += ["/tmp/key", "-out", "/tmp/chain", "-days", "2", "-subj", "/CN=x", "-addext", f"subjectAltName=DNS:{name}"]
+subprocess.run(make, check=True, capture_output=True)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        print("SEEN", self.connection.named, self.path, flush=True)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"Hostname={name}\\n".encode())
+    def log_message(self, *words): pass
+def told(connection, name, context):
+    connection.named = name
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/tmp/chain", "/tmp/key")
+context.sni_callback = told
+server = http.server.ThreadingHTTPServer(("", 8443), Handler)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+def secure(kubectl: Kubectl, space: None) -> list[str]:
+    """Two names outside of the mesh that answer by TLS."""
+    names = ["bank", "other-bank"]
+    for name in names:
+        full = f"{name}.{AWAY}.svc.cluster.local"
+        command = ["python3", "-uc", TLS_SERVER, full]
+        headless = service(name, name, {"name": "https", "port": 8443}, clusterIP="None")
+        made = pod(name, container={"image": "labs.example/shell:1", "command": command})
+        put(kubectl, headless, made, namespace=AWAY)
+    ready(kubectl, *names, namespace=AWAY)
+    return [f"{name}.{AWAY}.svc.cluster.local" for name in names]
+
+
+def test_a_name_in_tls_is_allowed_and_others_are_not(
+    kubectl: Kubectl, out: Callable[..., None], secure: list[str]
+) -> None:
+    bank, other = secure
+    addresses = {name: address(kubectl, name.partition(".")[0], AWAY) for name in secure}
+
+    def tls(name: str, at: str, path: str) -> tuple[str, str]:
+        return curl(kubectl, "-k", "--resolve", f"{name}:8443:{at}", f"https://{name}:8443{path}")
+
+    for name in secure:
+        eventually(
+            lambda name=name: tls(name, addresses[name], "/open") == ("200", name), "both, as nothing is said"
+        )
+    out("Refuse", {"hosts": [bank], "ports": [8443]})
+    eventually(lambda: tls(other, addresses[other], "/refused") == ("000", ""), "a refusal")
+    assert tls(bank, addresses[bank], "/allowed") == ("200", bank)
+    # A name that is allowed leads to where it belongs, whatever address was called.
+    assert tls(bank, addresses[other], "/false") == ("200", bank)
+    # Without a name, or with one that is not allowed, it goes nowhere.
+    assert curl(kubectl, "-k", f"https://{addresses[bank]}:8443/nameless") == ("000", "")
+    assert tls(other, addresses[bank], "/refused") == ("000", "")
+
+    def seen(who: str) -> list[str]:
+        lines = kubectl("-n", AWAY, "logs", who.partition(".")[0]).stdout.splitlines()
+        return [line.removeprefix("SEEN ") for line in lines if not line.endswith("/open")]
+
+    assert seen(bank) == [f"{bank} /allowed", f"{bank} /false"]
+    assert seen(other) == []
+
+
 def test_open_connections_end_when_they_are_no_longer_allowed(
     kubectl: Kubectl, cluster: Cluster, out: Callable[..., None]
 ) -> None:
@@ -276,6 +345,28 @@ def test_a_pod_without_a_proxy_is_not_kept_in(kubectl: Kubectl, out: Callable[..
     out("Refuse")
     eventually(lambda: not reaches(kubectl, f"http://{web}:8080/"), "a refusal")
     assert reaches(kubectl, f"http://{web}:8080/", who="bare") == "web"
+
+
+def test_what_was_made_is_repaired(kubectl: Kubectl, ask: Ask) -> None:
+    def image() -> str:
+        found = get(kubectl, "deployment", EDGE, namespace=SPACE)
+        return str(found["spec"]["template"]["spec"]["containers"][0]["image"])
+
+    def uid(kind: str) -> str:
+        return str(
+            kubectl(
+                "-n", SPACE, "get", kind, EDGE, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}"
+            ).stdout
+        )
+
+    ours = image()
+    kubectl("-n", SPACE, "set", "image", f"deployment/{EDGE}", "*=labs.example/shell:1")
+    eventually(lambda: image() == ours, "the proxy's image again")
+    for kind in ("service", "deployment"):
+        before = uid(kind)
+        kubectl("-n", SPACE, "delete", kind, EDGE, "--wait=false")
+        eventually(lambda kind=kind, before=before: uid(kind) not in ("", before), f"another {kind}")
+    kubectl("-n", SPACE, "rollout", "status", f"deployment/{EDGE}", "--timeout=60s", timeout=70)
 
 
 def test_what_was_made_goes_with_the_gateway(kubectl: Kubectl, space: None) -> None:

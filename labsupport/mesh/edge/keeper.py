@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from labsupport import kube
 from labsupport.errors import LabsError
+from labsupport.kube.follow import Followed, Follower
 from labsupport.mesh import gateways, names
 from labsupport.mesh.api import Object, Reference
 from labsupport.mesh.edge import workload
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 INTERVAL = (
-    20.0  # seconds between two looks at all: somebody may have changed what was made, and nobody watches it
+    60.0  # seconds between two looks at all, whatever watches told: what could not be made may be by now
 )
 
 
@@ -43,8 +44,15 @@ class Keeper:
         self._changed = threading.Event()
 
     def changed(self) -> None:
-        """Some Gateway may be another one now; from any thread."""
+        """Some Gateway, or what was made for one, may be another one now; from any thread."""
         self._changed.set()
+
+    def followers(self) -> list[Follower]:
+        """What tells of changes to what was made: whoever edits or deletes it finds it as it was at once."""
+        return [
+            Follower(self._api, Followed(*kind, labels=names.GATEWAY_LABEL), lambda *_: self.changed())
+            for kind in workload.KINDS
+        ]
 
     def run(self, stop: threading.Event, interval: float = INTERVAL) -> None:
         """Keep all Gateways' objects until `stop` and a last `changed`."""
