@@ -36,7 +36,7 @@ def test_the_nodes_python_packages_are_those_of_the_lock() -> None:
     if uv is None:
         pytest.skip("no uv here")
     files = {
-        "pods --prune aiohttp --prune aiohttp-retry": module.IMAGES / "course-site.txt",
+        "pods --prune aiohttp-retry": module.IMAGES / "course-site.txt",
         "go": module.IMAGES.parent / "embedded/go-toolchain.txt",
     }
     for group, file in files.items():
