@@ -54,6 +54,8 @@ class Collector:
             self.ledger.entries += count
 
     def _http(self, reporter: Reporter, source: bool, found: Any) -> None:
+        if not source and self.places.is_gateway(reporter):
+            found = [each for each in found if not self._told_by_its_source(each)]
         if not found:
             return
         watched = self.taps.open
@@ -114,9 +116,16 @@ class Collector:
             target = OUTSIDE
         return Edge(reporter.id, target, service, protocol, False, SOURCE)
 
+    def _told_by_its_source(self, entry: Any) -> bool:
+        """Whether what came to a Gateway is from a Pod of the mesh, whose own proxy says whose."""
+        address: str = entry.common_properties.downstream_direct_remote_address.socket_address.address
+        return self.places.has_proxy(address)
+
     def _arrived(self, reporter: Reporter, peer: str, sni: str, protocol: str) -> Edge:
-        service = self.places.called(reporter, sni) if sni else ""
-        return Edge(id_of(peer) if peer else UNKNOWN, reporter.id, service, protocol, bool(peer))
+        places = self.places
+        service = places.called(reporter, sni) if sni else ""
+        nobody = OUTSIDE if places.is_gateway(reporter) else UNKNOWN
+        return Edge(id_of(peer) if peer else nobody, reporter.id, service, protocol, bool(peer))
 
 
 class AccessLogService(als_pb2_grpc.AccessLogServiceServicer):  # type: ignore[misc]

@@ -75,6 +75,16 @@ class Places:
         selected = workload is not None and service.selects(workload)
         return f"{service.name}/{port}" if behind or selected else ""
 
+    def is_gateway(self, reporter: Reporter) -> bool:
+        """Whether a proxy is one of a Gateway: who calls it without a certificate is from outside of the mesh."""
+        workload = self.model.workloads.get(reporter.pod)
+        return workload is not None and workload.capture == names.GATEWAY_PROXY
+
+    def has_proxy(self, address: str) -> bool:
+        """Whether an address is that of a Pod whose proxy tells of what goes out from it."""
+        workload = self._addresses.get(address)
+        return workload is not None and workload.capture != names.GATEWAY_PROXY
+
     def proxied(self, address: str, port: int) -> bool:
         """Whether a proxy answers there."""
         workload = self._addresses.get(address)

@@ -254,3 +254,17 @@ def test_one_who_reads_too_slowly_is_told_how_much_was_left_out() -> None:
     pages.stream(Late(), "limit=1", out)
     said = [json.loads(each) for each in out.getvalue().split(b"\n") if each]
     assert said == [{"left_out": 3}, line]
+
+
+def test_a_gateway_is_called_from_outside_and_pods_of_the_mesh_tell_themselves() -> None:
+    """Else a call by one would be counted twice: by its own proxy, which knows by whom, and as a stranger's."""
+    collector = Collector(lambda: samples.model(*objects(), *samples.edge()))
+    message = als_pb2.StreamAccessLogsMessage()
+    for address in ("192.0.2.7", "10.244.0.12", "192.0.2.8"):
+        entry = message.http_logs.log_entry.add()
+        entry.common_properties.access_log_type, entry.response.response_code.value = 6, 200
+        entry.common_properties.downstream_direct_remote_address.socket_address.address = address
+    collector.take(Reporter(samples.EDGE_POD, "edge-labs-mesh"), False, message)
+    ((edge, history),) = collector.ledger.edges.items()
+    assert (edge.source, edge.target) == ("outside", "shop/edge-labs-mesh")
+    assert history.total.requests == 2
