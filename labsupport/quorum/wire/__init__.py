@@ -1,0 +1,1 @@
+"""How members talk to each other: frames over mutual TLS, a handshake of versions, typed messages."""
