@@ -20,6 +20,7 @@ from labsupport.kube.client import (
     request,
 )
 from labsupport.kube.objects import Applied, get, list_objects, load
+from labsupport.kube.pods import is_ready, ready_pods, standing_pods
 from labsupport.kube.wait import Seen, Target, ready, until, until_ready
 
 __all__ = [
@@ -36,11 +37,14 @@ __all__ = [
     "delete",
     "exchange",
     "get",
+    "is_ready",
     "list_objects",
     "load",
     "patch",
     "ready",
+    "ready_pods",
     "request",
+    "standing_pods",
     "until",
     "until_ready",
 ]

@@ -48,13 +48,12 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[callers.Answer]]
     def here(api: Any, namespace: str, pod: str, command: list[str], timeout: float) -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout).stdout
 
-    def listed(*words: Any, labels: str) -> list[kube.objects.Object]:
+    def pods(api: Any, namespace: str, labels: str) -> list[kube.objects.Object]:
         name = labels.removeprefix("app=")
-        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-        return [] if name == "nobody" else [{"metadata": {"name": name}, "spec": {}, "status": ready}]
+        return [] if name == "nobody" else [{"metadata": {"name": name}}]
 
     monkeypatch.setattr(callers, "execute", here)
-    monkeypatch.setattr(kube, "list_objects", listed)
+    monkeypatch.setattr(kube, "ready_pods", pods)
     return lambda *calls: callers.make(None, "shop", calls)  # type: ignore[arg-type]
 
 

@@ -109,15 +109,10 @@ def _answer(call_: Call, text: str) -> Answer:
 
 
 def _pod(api: ApiClient, namespace: str, app: str) -> str:
-    found = kube.list_objects(api, "v1", "Pod", namespace, labels=f"app={app}")
-    running = [
-        each["metadata"]["name"]
-        for each in found
-        if not each["metadata"].get("deletionTimestamp") and kube.ready([{"kind": "Pod", **each}]).done
-    ]
-    if not running:
+    found = kube.ready_pods(api, namespace, f"app={app}")
+    if not found:
         raise LabsError(f"No Pod of {app} is ready in {namespace}.", fix="look at `labs kubectl get pods`")
-    return str(running[-1])
+    return str(found[-1]["metadata"]["name"])
 
 
 def table(answers: Iterable[Answer]) -> Table:

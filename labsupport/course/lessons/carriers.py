@@ -107,8 +107,9 @@ def _put(api: ApiClient, namespace: str, pod: str, made: str) -> float:
 def _pod(api: ApiClient, namespace: str) -> str:
     target = kube.Target("apps/v1", "Deployment", DEPLOYMENT, namespace)
     kube.until_ready(api, [target], timeout=READY)
-    found = kube.list_objects(api, "v1", "Pod", namespace, labels=f"app={DEPLOYMENT}")
-    there = [each["metadata"]["name"] for each in found if not each["metadata"].get("deletionTimestamp")]
-    if not there:
-        raise LabsError(f"{DEPLOYMENT} has no Pod in {namespace}.", fix="apply start/carriers.yaml")
-    return str(there[-1])
+    found = kube.ready_pods(api, namespace, f"app={DEPLOYMENT}")
+    if not found:
+        raise LabsError(
+            f"{DEPLOYMENT} has no Pod that is ready in {namespace}.", fix="apply start/carriers.yaml"
+        )
+    return str(found[-1]["metadata"]["name"])

@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 def ready_pods(api: ApiClient, namespace: str, labels: str) -> list[str]:
     """The names of the Pods with these labels that are ready."""
-    return sorted(
-        each["metadata"]["name"]
-        for each in kube.list_objects(api, "v1", "Pod", namespace, labels=labels)
-        if not each["metadata"].get("deletionTimestamp") and kube.ready([{"kind": "Pod", **each}]).done
-    )
+    return sorted(each["metadata"]["name"] for each in kube.ready_pods(api, namespace, labels))
 
 
 def change(api: ApiClient, namespace: str, pod: str, container: str, **faults: Any) -> None:

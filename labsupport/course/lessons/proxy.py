@@ -212,7 +212,7 @@ class Proxy:
             pod = newest(pods, wanted)
             if pod is None:
                 return kube.Seen(False, "its new Pod is not there yet")
-            return kube.Seen(_ready(pod) or bool(_ended(pod)), "it is starting")
+            return kube.Seen(kube.is_ready(pod) or bool(_ended(pod)), "it is starting")
 
         pods = kube.list_objects(self.world.api, "v1", "Pod", self.world.namespace, labels=f"app={self.name}")
         if there := newest(pods, wanted):
@@ -225,7 +225,7 @@ class Proxy:
         if pod is None:
             return Running("", False, f"The Deployment {self.name} has no Pod.")
         name = pod["metadata"]["name"]
-        if _ready(pod):
+        if kube.is_ready(pod):
             return Running(name, True)
         if _ended(pod):
             return Running(name, False, f"Envoy has ended. Its words:\n{complaint(self.log_text(name))}")
@@ -370,13 +370,6 @@ def _age(pod: kube.objects.Object) -> float:
     """Seconds since a Pod was made, by the clock here; on the course's clusters it is the API server's too."""
     made = datetime.fromisoformat(str(pod["metadata"]["creationTimestamp"]))
     return max(0.0, time.time() - made.timestamp())
-
-
-def _ready(pod: kube.objects.Object) -> bool:
-    return any(
-        entry["type"] == "Ready" and entry["status"] == "True"
-        for entry in (pod.get("status") or {}).get("conditions") or []
-    )
 
 
 def _ended(pod: kube.objects.Object) -> list[str]:

@@ -51,14 +51,12 @@ def has_proxy(pod: Object) -> bool:
 
 def pods_of(api: ApiClient, namespace: str, app: str) -> list[Object]:
     """The Pods with the label app=`app` that are not going, oldest first."""
-    found = kube.list_objects(api, "v1", "Pod", namespace, labels=f"app={app}")
-    there = [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
-    return sorted(there, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+    return kube.standing_pods(api, namespace, f"app={app}")
 
 
 def is_ready(pod: Object) -> bool:
     """Whether it counts as an endpoint of its Services."""
-    return kube.ready([{"kind": "Pod", **pod}]).done
+    return kube.is_ready(pod)
 
 
 def pods(lab: Context) -> Table:

@@ -189,15 +189,13 @@ def pod_of(api: ApiClient, namespace: str, app: str) -> tuple[str, str]:
     """
     looking = kube.get(api, "v1", "Pod", NODE, namespace) or {"spec": {}}
     near = looking["spec"].get("nodeName")
-    found = kube.list_objects(api, "v1", "Pod", namespace, labels=f"app={app}")
-    for each in sorted(
-        found, key=lambda pod: (pod["spec"].get("nodeName") != near, str(pod["metadata"]["name"]))
-    ):
-        status = each.get("status") or {}
-        ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ())
-        if ready and not each["metadata"].get("deletionTimestamp"):
-            return each["metadata"]["name"], status["podIP"]
-    raise LabsError(f"No Pod of {app} is ready, so there is no wire to look at.", fix="labs kubectl get pods")
+    found = kube.ready_pods(api, namespace, f"app={app}")
+    if not found:
+        raise LabsError(
+            f"No Pod of {app} is ready, so there is no wire to look at.", fix="labs kubectl get pods"
+        )
+    chosen = min(found, key=lambda pod: (pod["spec"].get("nodeName") != near, str(pod["metadata"]["name"])))
+    return chosen["metadata"]["name"], chosen["status"]["podIP"]
 
 
 # --- packets
