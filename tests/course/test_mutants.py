@@ -128,10 +128,63 @@ def test_only_the_lines_asked_for() -> None:
 def test_yaml_in_a_program_is_yaml(prefix: str) -> None:
     manifest = SERVICE.replace("{", "{{").replace("}", "}}") if prefix else SERVICE
     program = f"lab.apply({prefix}'''\n{manifest}''')\n"
-    mutant = named(of_python(program, {5}), "Service/web spec.selector.app web -> web-x")
+    mutant = named(of_python(program, {6}), "Service/web spec.selector.app web -> web-x")
     applied: list[str] = []
     exec(mutant.source, {"lab": type("Lab", (), {"apply": applied.append})})  # noqa: S102
     assert yaml.safe_load(applied[0])["spec"]["selector"] == {"app": "web-x"}
+
+
+GIVEN = """\
+lab.apply(PREFIX'''
+kind: A
+metadata:
+  name: given
+spec:
+  - {given: 1}
+  - mine: 2
+    text: >-
+      given
+      mine
+---
+kind: B
+mine: true
+''')
+"""
+
+
+@pytest.mark.parametrize("prefix", ["", "f"])
+def test_of_yaml_in_a_program_only_what_stands_on_the_lines_asked_for(prefix: str) -> None:
+    program = GIVEN.replace("PREFIX", prefix)
+    if prefix:
+        program = program.replace("{given: 1}", "{{given: 1}}").replace("name: given", "name: {given}")
+    own = {number for number, line in enumerate(program.split("\n"), 1) if "mine" in line}
+    title = "A/{given}" if prefix else "A/given"
+    assert [mutant.name for mutant in of_python(program, own)] == [
+        f"{title} spec[1] dropped",
+        f"{title} spec[1].mine dropped",
+        f"{title} spec[1].mine 2 -> 3",
+        f"{title} spec[1].text given mine -> given mine-x",
+        "B mine dropped",
+        "B mine true -> false",
+    ]
+
+
+def test_of_yaml_that_is_not_in_the_program_line_by_line_everything() -> None:
+    names = {mutant.name for mutant in of_python('lab.apply("kind: A\\nmine: 1\\n")\n', {1})}
+    assert {"A kind dropped", "A mine 1 -> 2"} <= names
+
+
+@pytest.mark.parametrize(
+    ("prefix", "inside"), [("", "{namespace}"), ("f", "{{namespace}}")], ids=["text", "f-string"]
+)
+def test_placeholders_in_a_program_survive(prefix: str, inside: str) -> None:
+    program = f"text = {prefix}'''\nkind: A\nmetadata:\n  namespace: {inside}\nat: {inside}/till\n'''\n"
+    mutants = of_python(program)
+    assert not [mutant.name for mutant in mutants if "None" in mutant.name or "[None]" in mutant.name]
+    assert named(mutants, "A metadata.namespace {namespace} -> {namespace}-x")
+    names: dict[str, str] = {}
+    exec(named(mutants, "A kind A -> A-x").source, names)  # noqa: S102
+    assert names["text"].split("\n")[1:4] == ["metadata:", "  namespace: {namespace}", "at: {namespace}/till"]
 
 
 def test_what_an_f_string_computes_stays_in_a_manifest() -> None:

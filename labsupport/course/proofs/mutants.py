@@ -1,9 +1,8 @@
 """Mutants of solutions: each differs from its solution in one place, and a good check tells it from the solution.
 
-YAML: each field or list item is dropped, each scalar altered within its type. Python: each statement is dropped;
-comparisons, boolean and arithmetic operators, conditions and constants are altered; keyword arguments of calls are
-dropped; YAML in a text is treated as YAML. Left alone, since no check should look at them: docstrings, the texts of
-`raise`, `assert` and `print`, and annotations.
+YAML: see mutants_of_yaml.py. Python: each statement is dropped; comparisons, boolean and arithmetic operators,
+conditions and constants are altered; keyword arguments of calls are dropped; YAML in a text is treated as YAML. Left
+alone, since no check should look at them: docstrings, the texts of `raise`, `assert` and `print`, and annotations.
 
 A mutant's name says what was done where and holds no line number, so that lab.toml can list it for long.
 """
@@ -19,14 +18,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
+from labsupport.course.proofs import mutants_of_yaml as manifests
 
 SHORT = 48  # characters of a snippet that a name shows
-CHANGE = 24  # characters of a value that a name shows
-
-# In manifests `{namespace}` and `{name:crd}` are filled in before YAML is read; as YAML they would be mappings.
-_PLACEHOLDER = re.compile(r"\{(namespace|group|name:[-.a-z0-9]+)\}")
-_TOKEN = re.compile(r"x--(.+?)--x")
 
 _COMPARE: dict[type[ast.cmpop], type[ast.cmpop]] = {
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt},
@@ -53,107 +47,14 @@ def of(file: str, source: str, lines: Collection[int] | None = None) -> list[Mut
     return of_yaml(source) if file.endswith(".yaml") else of_python(source, lines)
 
 
-# --- YAML
-
-
 def of_yaml(text: str) -> list[Mutated]:
-    """The mutants of a manifest, which may hold several documents and the placeholders of labs' files."""
-    protected = _PLACEHOLDER.sub(lambda match: f"x--{match[1].replace(':', '.')}--x", text)
-    documents = [document for document in yaml.safe_load_all(protected) if document is not None]
-    before = _exposed(_dumped(documents))
-    made = [(name, _exposed(_dumped(mutated))) for name, mutated in _of_documents(documents, _exposed)]
+    """The mutants of a manifest, which may hold several documents and the placeholders of labs' files.
+
+    Errors: yaml.YAMLError if it is none.
+    """
+    before = manifests.normal(text)
+    made = list(manifests.of_text(text))
     return [Mutated(name, source, _diff(before, source)) for name, source in _numbered(made)]
-
-
-def _exposed(text: str) -> str:
-    return _TOKEN.sub(lambda match: "{" + match[1].replace("name.", "name:", 1) + "}", text)
-
-
-def _dumped(documents: list[Any]) -> str:
-    return yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True)
-
-
-def _of_documents(documents: list[Any], shown: Callable[[str], str]) -> Iterator[tuple[str, list[Any]]]:
-    """Each mutant's name and its documents; `shown` turns the tokens in a text back into what they stand for."""
-    for index, document in enumerate(documents):
-        title = shown(_title(document))
-        if len(documents) > 1:
-            yield f"{title} dropped", [*documents[:index], *documents[index + 1 :]]
-        for path in _paths(document):
-            where = f"{title} {_words(path)}"
-            dropped = copy.deepcopy(documents)
-            del _at(dropped[index], path[:-1])[path[-1]]
-            yield f"{where} dropped", dropped
-            value = _at(document, path)
-            if (other := _altered(value)) is not None:
-                altered = copy.deepcopy(documents)
-                _at(altered[index], path[:-1])[path[-1]] = other
-                yield f"{where} {_cut(shown(_plain(value)))} -> {_cut(shown(_plain(other)))}", altered
-
-
-def _title(document: Any) -> str:
-    if not isinstance(document, dict):
-        return "document"
-    metadata = document.get("metadata")
-    name = metadata.get("name", "") if isinstance(metadata, dict) else ""
-    return "/".join(str(part) for part in (document.get("kind", "document"), name) if part)
-
-
-def _paths(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """The way to each field and list item, outer ones first."""
-    children: list[tuple[str | int, Any]] = []
-    if isinstance(value, dict):
-        children = list(value.items())
-    elif isinstance(value, list):
-        children = list(enumerate(value))
-    for key, child in children:
-        yield (*path, key)
-        yield from _paths(child, (*path, key))
-
-
-def _at(value: Any, path: tuple[str | int, ...]) -> Any:
-    for key in path:
-        value = value[key]
-    return value
-
-
-def _words(path: tuple[str | int, ...]) -> str:
-    words = ""
-    for key in path:
-        if isinstance(key, int):
-            words += f"[{key}]"
-        else:
-            words += ("." if words else "") + (f"[{key}]" if "." in key or "/" in key else str(key))
-    return words
-
-
-def _altered(value: Any) -> Any:
-    """Another value of the same type; None where there is none that means anything."""
-    match value:
-        case bool():
-            return not value
-        case int() | float():
-            return value + 1
-        case str():
-            return _other_text(value)
-        case _:
-            return None
-
-
-def _other_text(text: str) -> str:
-    """Another text; quantities and durations stay what they are (`5s` becomes `6s`)."""
-    if match := re.fullmatch(r"(\d+)([a-zA-Z%]*)", text):
-        return f"{int(match[1]) + 1}{match[2]}"
-    return f"{text}-x" if text else "x"
-
-
-def _plain(value: Any) -> str:
-    return re.sub(r"\s+", " ", str(value).lower() if isinstance(value, bool) else str(value))
-
-
-def _cut(text: str) -> str:
-    # The end of a long text is where the change is.
-    return text if len(text) <= CHANGE else f"...{text[-CHANGE:]}"
 
 
 # --- Python
@@ -273,9 +174,9 @@ def _of_node(node: ast.AST, lines: Collection[int] | None, silent: set[int]) -> 
                 if keyword.arg and (lines is None or keyword.value.lineno in lines):
                     yield f"{_snippet(node.func)}({keyword.arg}=) dropped", _drop(node.keywords, index)
         case ast.Constant() if within and id(node) not in silent:
-            yield from _of_constant(node)
+            yield from _of_constant(node, lines)
         case ast.JoinedStr() if within and id(node) not in silent:
-            yield from _of_text(node)
+            yield from _of_text(node, lines)
         case _:
             pass
 
@@ -294,17 +195,17 @@ def _negated(node: ast.AST, field: str, lines: Collection[int] | None) -> Iterat
     yield f"{_snippet(test)} -> {_snippet(other)}", _set(node, field, other)
 
 
-def _of_constant(node: ast.Constant) -> Iterator[Change]:
+def _of_constant(node: ast.Constant, lines: Collection[int] | None) -> Iterator[Change]:
     value = node.value
-    if isinstance(value, str) and _manifest(value):
-        for name, text in _texts(value, str):
+    if isinstance(value, str) and manifests.is_manifest(value):
+        for name, text in manifests.of_text(value, mine=_own_lines(node, value, lines)):
             yield name, _set(node, "value", text)
     elif isinstance(value, bool | int | float | str):
-        other = _altered(value)
+        other = manifests.altered(value)
         yield f"{_snippet(node)} -> {_snippet(ast.Constant(value=other))}", _set(node, "value", other)
 
 
-def _of_text(node: ast.JoinedStr) -> Iterator[Change]:
+def _of_text(node: ast.JoinedStr, lines: Collection[int] | None) -> Iterator[Change]:
     """An f-string: as YAML, if it is a manifest; otherwise with another end."""
     inserted = [part for part in node.values if isinstance(part, ast.FormattedValue)]
     parts, number = [], 0
@@ -315,7 +216,7 @@ def _of_text(node: ast.JoinedStr) -> Iterator[Change]:
             parts.append(f"x--{number}--x")
             number += 1
     text = "".join(parts)
-    if not _manifest(text):
+    if not manifests.is_manifest(text):
         longer = [*node.values, ast.Constant(value="-x")]
         yield f"{_snippet(node)} with another end", _set(node, "values", longer)
         return
@@ -333,25 +234,17 @@ def _of_text(node: ast.JoinedStr) -> Iterator[Change]:
             r"x--(\d+)--x", lambda match: "{" + ast.unparse(inserted[int(match[1])].value) + "}", name
         )
 
-    for name, mutated in _texts(text, readable):
+    for name, mutated in manifests.of_text(text, readable, _own_lines(node, text, lines)):
         yield name, _set(node, "values", back(mutated))
 
 
-def _manifest(text: str) -> bool:
-    """Whether a text is YAML of which each document is a mapping over several lines, as manifests are."""
-    if "\n" not in text.strip():
-        return False
-    try:
-        documents = [document for document in yaml.safe_load_all(text) if document is not None]
-    except yaml.YAMLError:
-        return False
-    return bool(documents) and all(isinstance(document, dict) for document in documents)
-
-
-def _texts(text: str, shown: Callable[[str], str]) -> Iterator[tuple[str, str]]:
-    documents = [document for document in yaml.safe_load_all(text) if document is not None]
-    for name, mutated in _of_documents(documents, shown):
-        yield name, _dumped(mutated)
+def _own_lines(
+    node: ast.Constant | ast.JoinedStr, text: str, lines: Collection[int] | None
+) -> manifests.Mine:
+    """Which lines of a text count. All, where it does not stand in the source line by line (`\\n`, a sum of texts)."""
+    if text.count("\n") != (node.end_lineno or node.lineno) - node.lineno:
+        return manifests.everything
+    return manifests.on_lines(node.lineno, lines)
 
 
 def _named(node: ast.AST, change: Callable[[], Undo]) -> Change:
