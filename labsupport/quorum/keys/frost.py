@@ -20,7 +20,7 @@ from nacl.signing import VerifyKey
 
 from labsupport.quorum.keys.group import IDENTITY, SIZE, ZERO, InvalidEncoding, Point, Scalar, base
 from labsupport.quorum.keys.polynomial import lagrange, public_at_zero
-from labsupport.quorum.keys.wire import MEMBERS, Epoch, Identifier, Message, Threshold
+from labsupport.quorum.keys.wire import MEMBERS, Bytes32, Epoch, Identifier, Message, Threshold
 
 CONTEXT = b"FROST-ED25519-SHA512-v1"  # contextString, section 6.1
 
@@ -51,13 +51,22 @@ class PublicKeyPackage(Message, frozen=True):
             raise ValueError(
                 "A key has at least as many shares as its threshold, in the order of identifiers."
             )
-        if public_at_zero({i: self.shares[i] for i in ordered[: self.threshold]}) != self.key:
-            raise ValueError("The public shares do not make the public key.")
+        fixed = ordered[
+            : self.threshold - 1
+        ]  # with any other share they must make the key: all are of one polynomial
+        for last in ordered[self.threshold - 1 :]:
+            if public_at_zero({i: self.shares[i] for i in (*fixed, last)}) != self.key:
+                raise ValueError("The public shares do not make the public key.")
 
     @property
     def verifying_key(self) -> bytes:
         """The 32 bytes that any Ed25519 library verifies with."""
         return self.key.encode()
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the package: this very sharing of the key."""
+        return hashlib.sha256(b"labs.example/quorum/key/v1/" + self.to_bytes()).digest()
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,7 @@ class SigningPackage(Message, frozen=True):
     """What the coordinator asks signers to sign: the message and everyone's commitments, by identifier."""
 
     epoch: Epoch
+    key: Bytes32  # the digest of the public key package: of two sharings of one epoch one is the wrong one
     message: bytes  # the limit of a whole message holds for it
     commitments: Annotated[tuple[SigningCommitments, ...], msgspec.Meta(max_length=MEMBERS)]
 
@@ -133,9 +143,12 @@ class SignatureShare(Message, frozen=True):
     share: Scalar
 
 
-def package(message: bytes, commitments: Iterable[SigningCommitments], epoch: int) -> SigningPackage:
+def package(
+    message: bytes, commitments: Iterable[SigningCommitments], public: PublicKeyPackage
+) -> SigningPackage:
     """The package of these signers, in the order that the RFC asks for."""
-    return SigningPackage(epoch, message, tuple(sorted(commitments, key=lambda each: each.identifier)))
+    ordered = tuple(sorted(commitments, key=lambda each: each.identifier))
+    return SigningPackage(public.epoch, public.digest, message, ordered)
 
 
 def commit(key: KeyPackage, random: Callable[[int], bytes] = secrets.token_bytes) -> SigningNonces:
@@ -239,6 +252,8 @@ def problem(asked: SigningPackage, public: PublicKeyPackage) -> str:
     who = asked.identifiers
     if asked.epoch != public.epoch:
         return f"The package is of epoch {asked.epoch}, the key of epoch {public.epoch}."
+    if asked.key != public.digest:
+        return f"The package is for another sharing of epoch {asked.epoch}, or for another key."
     if list(who) != sorted(set(who)) or not set(who) <= set(public.shares):
         return f"Signers are {list(who)}; they must be members, each once, in order."
     if len(who) < public.threshold:

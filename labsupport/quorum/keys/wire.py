@@ -5,7 +5,7 @@ A message holds real points and scalars: bytes that are none are refused while d
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, Self, TypeVar
 
 import msgspec
 
@@ -22,6 +22,8 @@ Bytes64 = Annotated[bytes, msgspec.Meta(min_length=2 * SIZE, max_length=2 * SIZE
 Points = Annotated[tuple[Point, ...], msgspec.Meta(max_length=MEMBERS)]
 Identifiers = Annotated[tuple[Identifier, ...], msgspec.Meta(max_length=MEMBERS)]
 
+T = TypeVar("T")
+
 
 class InvalidMessage(ValueError):
     """Bytes that are no such message, or too many of them."""
@@ -30,8 +32,6 @@ class InvalidMessage(ValueError):
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What members send and store."""
 
-    limit: ClassVar[int] = MESSAGE
-
     def to_bytes(self) -> bytes:
         """The encoding; the same message always gives the same bytes."""
         return msgspec.msgpack.encode(self, enc_hook=_encode)
@@ -39,12 +39,18 @@ class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """The message in `data`. Errors: InvalidMessage says which field is wrong."""
-        if len(data) > cls.limit:
-            raise InvalidMessage(f"{cls.__name__}: {len(data)} bytes, at most {cls.limit} are read.")
-        try:
-            return msgspec.msgpack.decode(data, type=cls, dec_hook=_decode)
-        except (msgspec.DecodeError, RecursionError, OverflowError) as error:
-            raise InvalidMessage(f"{cls.__name__}: {error}") from None
+        return read(cls, data)
+
+
+def read(kind: type[T], data: bytes) -> T:
+    """The message in `data`, of one kind or (a union) of several. Errors: InvalidMessage."""
+    name = getattr(kind, "__name__", "One of several messages")
+    if len(data) > MESSAGE:
+        raise InvalidMessage(f"{name}: {len(data)} bytes, at most {MESSAGE} are read.")
+    try:
+        return msgspec.msgpack.decode(data, type=kind, dec_hook=_decode)
+    except (msgspec.DecodeError, RecursionError, OverflowError) as error:
+        raise InvalidMessage(f"{name}: {error}") from None
 
 
 def _encode(value: Any) -> bytes:

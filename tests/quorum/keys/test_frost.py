@@ -49,7 +49,7 @@ def packages(polynomial: Polynomial, members: int, epoch: int = 1) -> dict[int, 
 def signed(keys: dict[int, KeyPackage], who: tuple[int, ...], message: bytes) -> bytes:
     nonces = {i: frost.commit(keys[i]) for i in who}
     public = keys[who[0]].public
-    asked = frost.package(message, (each.commitments for each in nonces.values()), public.epoch)
+    asked = frost.package(message, (each.commitments for each in nonces.values()), public)
     return frost.aggregate(asked, [frost.sign(asked, nonces[i], keys[i]) for i in who], public)
 
 
@@ -94,7 +94,7 @@ def test_the_vectors_of_the_rfc() -> None:
         assert nonces[i].commitments.hiding.encode().hex() == each["hiding_nonce_commitment"]
         assert nonces[i].commitments.binding.encode().hex() == each["binding_nonce_commitment"]
     # In whatever order commitments came.
-    asked = frost.package(message, reversed([each.commitments for each in nonces.values()]), 1)
+    asked = frost.package(message, reversed([each.commitments for each in nonces.values()]), public)
     for i, factor in frost.binding_factors(public.key, asked).items():
         assert factor.encode().hex() == first[i]["binding_factor"]
     shares = [frost.sign(asked, nonces[i], keys[i]) for i in inputs["participant_list"]]
@@ -154,11 +154,13 @@ def wrong_key(keys: dict[int, KeyPackage], who: tuple[int, ...]) -> Point:
 def test_a_nonce_signs_once() -> None:
     keys = dealt(2, 3)
     nonces = {i: frost.commit(keys[i]) for i in (1, 2)}
-    asked = frost.package(b"m", (each.commitments for each in nonces.values()), 1)
+    asked = frost.package(b"m", (each.commitments for each in nonces.values()), keys[1].public)
     frost.sign(asked, nonces[1], keys[1])
     with pytest.raises(SigningRefused, match="signed before"):
         frost.sign(asked, nonces[1], keys[1])
-    other = frost.package(b"other", (each.commitments for each in nonces.values()), 2)
+    other = frost.package(
+        b"other", (each.commitments for each in nonces.values()), dealt(2, 3, epoch=2)[1].public
+    )
     with pytest.raises(SigningRefused, match="epoch 2"):
         frost.sign(other, nonces[2], keys[2])
     with pytest.raises(SigningRefused, match="signed before"):  # a refusal takes them as well
@@ -174,7 +176,9 @@ def test_what_a_signer_refuses() -> None:
     def refuses(words: str, change: list[SigningCommitments], who: int = 1) -> None:
         nonces = frost.commit(keys[who])
         others = {each.identifier: each for each in change}
-        asked = frost.SigningPackage(1, b"m", tuple({who: nonces.commitments, **others}.values()))
+        asked = frost.SigningPackage(
+            1, keys[1].public.digest, b"m", tuple({who: nonces.commitments, **others}.values())
+        )
         with pytest.raises(SigningRefused, match=words):
             frost.sign(asked, nonces, keys[who])
 
@@ -184,16 +188,21 @@ def test_what_a_signer_refuses() -> None:
     refuses("must be members, each once, in order", [other], who=3)
     refuses("not those that it made", [SigningCommitments(1, base(ONE), base(ONE)), other])
     refuses("1 signers", [])
-    nonces = frost.commit(keys[1])
-    asked = frost.SigningPackage(1, b"m", (nonces.commitments, nonces.commitments, other))
+    sharing = dealt(2, 3)[1].public  # of the same epoch: a ceremony that was begun twice
+    nonces = {i: frost.commit(keys[i]) for i in (1, 2)}
+    foreign = frost.package(b"m", (each.commitments for each in nonces.values()), sharing)
+    with pytest.raises(SigningRefused, match="another sharing of epoch 1"):
+        frost.sign(foreign, nonces[1], keys[1])
+    mine = frost.commit(keys[1])
+    asked = frost.SigningPackage(1, keys[1].public.digest, b"m", (mine.commitments, mine.commitments, other))
     with pytest.raises(SigningRefused, match="each once"):
-        frost.sign(asked, nonces, keys[1])
+        frost.sign(asked, mine, keys[1])
 
 
 def test_a_wrong_share_is_found_and_named() -> None:
     keys = dealt(3, 5)
     nonces = {i: frost.commit(keys[i]) for i in (1, 3, 4)}
-    asked = frost.package(b"m", (each.commitments for each in nonces.values()), 1)
+    asked = frost.package(b"m", (each.commitments for each in nonces.values()), keys[1].public)
     shares = {i: frost.sign(asked, nonces[i], keys[i]) for i in nonces}
     wrong = {i: SignatureShare(i, shares[i].share + ONE) for i in (3, 4)}
     with pytest.raises(NoSignature) as caught:
