@@ -1,0 +1,1 @@
+"""Consensus: Raft without I/O (`core`), and what it keeps on disk (`storage`)."""
