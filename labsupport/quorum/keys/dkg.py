@@ -30,8 +30,8 @@ from labsupport.quorum.keys.identity import Identity, Member, Phase, Signed
 from labsupport.quorum.keys.polynomial import add_commitments, commitment_at
 from labsupport.quorum.keys.wire import InvalidMessage
 
-# By how much the deal of each qualified dealer counts; of those whose deals are not used there is nothing.
-Weights = Callable[[Plan, Sequence[int]], Mapping[int, Scalar]]
+# Of the qualified dealers: by how much each one's deal counts. Those that are left out do not count.
+Weights = Callable[[Sequence[int]], Mapping[int, Scalar]]
 
 
 class CeremonyFailed(Exception):
@@ -116,7 +116,7 @@ class Ceremony:
         before = self.plan.previous
         if len(qualified) < (before or self.plan).threshold:
             raise CeremonyFailed("Too few dealers are left.", _once(accusations))
-        weights = self.weights(self.plan, qualified)
+        weights = self.weights(qualified)
         commitment = add_commitments((weights[i], self.deals[i][0].commitment) for i in weights)
         holders = {i: commitment_at(commitment, i) for i in self.plan.receivers if i not in named}
         accusations += [blame.ZeroShare(i) for i, share in holders.items() if share == IDENTITY]
@@ -172,7 +172,7 @@ def start(plan: Plan, identity: Identity) -> Ceremony:
     """A member's first round. Errors: ValueError where the plan is for something else, or without this member."""
     if plan.previous is not None:
         raise ValueError("This plan hands a key on: reshare.start.")
-    return begin(plan, identity, Scalar.random(), lambda _, qualified: dict.fromkeys(qualified, ONE))
+    return begin(plan, identity, Scalar.random(), lambda qualified: dict.fromkeys(qualified, ONE))
 
 
 def begin(plan: Plan, identity: Identity, secret: Scalar | None, weights: Weights) -> Ceremony:

@@ -46,18 +46,17 @@ def plan(
 
 def start(plan: Plan, identity: Identity, key: KeyPackage | None = None) -> dkg.Ceremony:
     """A member's first round; `key` is what it has of the last epoch. Then as in dkg.py. Errors: ValueError."""
-    if plan.previous is None:
+    before = plan.previous
+    if before is None:
         raise ValueError("This plan makes a new key: dkg.start.")
     deals = identity.identifier in plan.dealers
-    if deals and (key is None or key.public != plan.previous):
-        raise ValueError(
-            f"A dealer needs its share of epoch {plan.previous.epoch}, the one that is handed on."
-        )
-    return dkg.begin(plan, identity, key.share if deals and key else None, weights)
+    if deals and (key is None or key.public != before):
+        raise ValueError(f"A dealer needs its share of epoch {before.epoch}, the one that is handed on.")
+    secret = key.share if deals and key else None
+    return dkg.begin(plan, identity, secret, lambda qualified: weights(before, qualified))
 
 
-def weights(plan: Plan, qualified: Sequence[int]) -> Mapping[int, Scalar]:
+def weights(before: PublicKeyPackage, qualified: Sequence[int]) -> Mapping[int, Scalar]:
     """Of the qualified the first ones, as many as the old threshold, by Lagrange: so they add up to the key."""
-    assert plan.previous is not None  # noqa: S101 - `start` looked
-    chosen = tuple(sorted(qualified)[: plan.previous.threshold])
+    chosen = tuple(sorted(qualified)[: before.threshold])
     return {dealer: lagrange(chosen, dealer) for dealer in chosen}

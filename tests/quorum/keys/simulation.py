@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from labsupport.quorum.keys import broadcast, deal, dkg, frost, proofs, reshare
+from labsupport.quorum.keys import broadcast, deal, dkg, proofs, reshare
 from labsupport.quorum.keys.broadcast import Bundle, Link, Relay
 from labsupport.quorum.keys.deal import Complaint, Deal, Plan, Verdict
-from labsupport.quorum.keys.dkg import Ceremony, CeremonyFailed, Result
+from labsupport.quorum.keys.dkg import CeremonyFailed, Result
 from labsupport.quorum.keys.frost import KeyPackage, PublicKeyPackage
 from labsupport.quorum.keys.group import ONE, Point, Scalar, base
 from labsupport.quorum.keys.identity import Identity
@@ -444,6 +444,3 @@ def new_keys(count: int, threshold: int) -> tuple[dict[int, Identity], dict[int,
     outcomes = run([Honest(plan, each) for each in who.values()])
     assert named(agreed(outcomes)) == set()
     return who, {i: each.key for i, each in outcomes.items() if isinstance(each, Result) and each.key}
-
-
-__all__ = ["Ceremony", "frost"]

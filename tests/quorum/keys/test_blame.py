@@ -10,7 +10,7 @@ import pytest
 from labsupport.quorum.keys import blame, deal, frost, proofs
 from labsupport.quorum.keys.blame import WrongPartialSignature
 from labsupport.quorum.keys.deal import Deal, Plan, Verdict
-from labsupport.quorum.keys.frost import KeyPackage, SignatureShare, SigningPackage
+from labsupport.quorum.keys.frost import SignatureShare
 from labsupport.quorum.keys.group import ONE, Scalar, base
 from labsupport.quorum.keys.identity import Identity, Signed
 from labsupport.quorum.keys.wire import InvalidMessage
