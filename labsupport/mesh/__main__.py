@@ -17,7 +17,7 @@ from labsupport import kube
 from labsupport.kube.follow import Followed, Follower
 from labsupport.mesh import changes, https, look, names
 from labsupport.mesh.api import Name, Object
-from labsupport.mesh.control import Control, StatusWriter
+from labsupport.mesh.control import Control
 from labsupport.mesh.edge.keeper import Keeper
 from labsupport.mesh.identity import endpoint, serving, store, trust
 from labsupport.mesh.identity.ca import Authority, Identity, identity_of
@@ -30,6 +30,7 @@ from labsupport.mesh.inject.revision import revision
 from labsupport.mesh.serve import ads
 from labsupport.mesh.telemetry import collect, pages
 from labsupport.mesh.telemetry.places import Reporter
+from labsupport.mesh.writer import StatusWriter
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient

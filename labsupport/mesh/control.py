@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
+import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
-from labsupport.mesh import changes, gateways, held, status
+from labsupport.mesh import changes, gateways, held, progress, status
 from labsupport.mesh.api import Name, Object, Reference
 from labsupport.mesh.edge import keeper
-from labsupport.mesh.edge import status as edge_status
 from labsupport.mesh.model import Model
 from labsupport.mesh.serve.hub import Hub
 from labsupport.mesh.serve.store import Store
@@ -24,9 +21,6 @@ from labsupport.mesh.telemetry.collect import Collector
 from labsupport.mesh.translate import parts
 from labsupport.mesh.translate.parts import Part
 from labsupport.mesh.translate.resource import Key
-
-if TYPE_CHECKING:
-    from kubernetes.client import ApiClient
 
 log = logging.getLogger(__name__)
 WITH_STATUS = (
@@ -62,6 +56,9 @@ class Control:
         self._parts: set[Part] = set()
         self._statuses: set[Reference] = set()
         self._flushing = False
+        self.acknowledged = progress.Acknowledgements()
+        self._looking: asyncio.TimerHandle | None = None
+        self._pause = progress.SETTLE
         self.edge_troubles: dict[Reference, str] = {}  # Gateways whose objects are not as they should be
         # As `refusals` was last; replaced as a whole, for other threads.
         self.troubles: dict[Reference, str] = {}
@@ -77,6 +74,8 @@ class Control:
             self.raw = {key: each for key, each in self.raw.items() if key != reference}
             if not gone:
                 self.raw[reference] = found
+            else:
+                self.acknowledged.forget(reference)
         before = self.model
         try:
             self.model = changes.applied(before, found, gone=gone)
@@ -134,14 +133,48 @@ class Control:
             touched, self._parts = rules, touched - rules
             self._soon()
         self.hub.publish(self.store.update(self.held.applied(self.model), touched))
-        self._tell_statuses()
+        if not self._parts:
+            self._tell_statuses()
 
     def _tell_statuses(self) -> None:
         before, self.troubles = self.troubles, self.refusals()
         other = {key for key in {*before, *self.troubles} if before.get(key) != self.troubles.get(key)}
         said, self._statuses = self._statuses | other, set()
-        if said := {each for each in said if each.kind in WITH_STATUS}:
+        waiting = {each for each in said if each.kind in progress.KINDS and each in self.raw}
+        self.acknowledged.wait(waiting, self._loop.time())
+        self._look_in(self._pause)
+        if said := {each for each in said if each.kind in WITH_STATUS} - waiting:
             self._say(said)
+
+    def _look_in(self, seconds: float) -> None:
+        """See who has acknowledged what, so soon at the latest."""
+        due, at = self.acknowledged.next(), self._loop.time() + seconds
+        if due is None or (self._looking and self._looking.when() <= at):
+            return
+        if self._looking:
+            self._looking.cancel()
+        self._looking = self._loop.call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        if self._parts or self._flushing:  # it is not made yet
+            self._look_in(self._pause)
+            return
+        began = time.thread_time()
+        if told := self.acknowledged.look(self._progress, self._loop.time()):
+            self._say(told)
+        # With many proxies and objects it takes time that streams wait for: 5 % of it at most.
+        self._pause = max(progress.SETTLE, 20 * (time.thread_time() - began))
+        if due := self.acknowledged.next():
+            self._look_in(max(self._pause, due - self._loop.time()))
+
+    def _progress(self, reference: Reference) -> progress.Progress | None:
+        if reference in self.held.instead and reference not in self.held.why:
+            return None  # what proxies have is not made of it; it is tried again
+        # What a proxy refused, all keep as it was: nobody is waited for, and the status says why.
+        wanted = {} if reference in self.troubles else self.store.made_of(reference)
+        generation = self.raw[reference]["metadata"]["generation"]
+        return progress.Progress(generation, *self.hub.acknowledged(wanted))
 
     def refusals(self) -> dict[Reference, str]:
         """The objects of whose configuration something is not served, and why."""
@@ -164,6 +197,7 @@ class Control:
         else:
             for part in own:
                 self.store.drop(part)
+        self._look_in(self._pause)
 
     def _refused(self, keys: set[Key]) -> None:
         log.warning("refused: %s", ", ".join(sorted(key.name for key in keys)))
@@ -176,7 +210,8 @@ class Control:
         self._flush()
 
     def _answered(self) -> None:
-        """Let in what is only suspected, one after the other."""
+        """See who has it; let in what is only suspected, one after the other."""
+        self._look_in(self._pause)
         while self.held.waiting and self.store.is_good(self.held.waiting[0][1]):
             if self._parts:  # first what is due already
                 self._soon()
@@ -192,63 +227,3 @@ class Control:
         now = self.held.applied(self.model)
         for reference in others:
             self._parts |= parts.affected(before, now, reference, self.hub.connected)
-
-
-class StatusWriter:
-    """Writes statuses, in a thread of its own: `run`. Each object is written as it is when its turn comes."""
-
-    def __init__(self, api: ApiClient, control: Callable[[], Control]) -> None:
-        self._api, self._control = api, control
-        self._due: set[Reference] = set()
-        self._changed = threading.Condition()
-
-    def say(self, references: Iterable[Reference]) -> None:
-        """These may have another status now; from any thread."""
-        with self._changed:
-            self._due |= set(references)
-            self._changed.notify()
-
-    def run(self, stop: threading.Event) -> None:
-        """Write until `stop` and a last `say`."""
-        while not stop.is_set():
-            with self._changed:
-                self._changed.wait_for(lambda: self._due or stop.is_set())
-                due, self._due = self._due, set()
-            for reference in due:
-                try:
-                    self.write(reference)
-                except Exception:  # one object that cannot be written must not keep the others waiting
-                    log.exception("the status of %s cannot be written", "/".join(reference))
-
-    def write(self, reference: Reference) -> None:
-        """Write an object's status if it is not so already."""
-        from labsupport import kube
-        from labsupport.kube.objects import resource
-
-        control = self._control()
-        found = control.raw.get(reference)
-        if found is None:
-            return
-        refusal, now = control.troubles.get(reference, ""), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        match reference.kind:
-            case "HTTPRoute" | "GRPCRoute":
-                content = status.route_status(control.model, found, refusal, now)
-            case "Gateway":
-                trouble = control.edge_troubles.get(reference, "")
-                content = edge_status.gateway_status(control.model, found, refusal, trouble, now)
-            case "GatewayClass":
-                content = edge_status.class_status(found, now)
-            case _:
-                content = status.policy_status(control.model, found, refusal, now)
-        if content is None:
-            return
-        path = resource(self._api, found["apiVersion"], found["kind"]).path(*reference[1:])
-        # With the version: `parents` is one list for all controllers, and nobody's entry may be lost.
-        body = {"metadata": {"resourceVersion": found["metadata"]["resourceVersion"]}, "status": content}
-        try:
-            kube.patch(self._api, f"{path}/status", body)
-        except kube.Refused as error:
-            if error.status == 409:
-                return  # somebody has changed it; the watch tells, and it is looked at again
-            if error.status != 404:
-                raise

@@ -1,7 +1,8 @@
 """What is said of a route or a policy in its status, in the Gateway API's own conditions and reasons.
 
-Accepted: it is understood and attached. ResolvedRefs: all that it names is there and may be named. Programmed: no proxy
-refused what was made of it. (https://gateway-api.sigs.k8s.io/geps/gep-1364/; Programmed of a route is ours.)
+Accepted: it is understood and attached. ResolvedRefs: all that it names is there and may be named. Programmed: all
+proxies that need what was made of it have acknowledged it (progress.py).
+(https://gateway-api.sigs.k8s.io/geps/gep-1364/; Programmed of a route is ours.)
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from itertools import repeat
 from labsupport.mesh import api, authorization, changes, gateways, names, traffic
 from labsupport.mesh.api import Name, Object, Parent, Reference, Route
 from labsupport.mesh.model import Model, parents
+from labsupport.mesh.progress import Progress, settled
 from labsupport.mesh.translate import routes
 from labsupport.mesh.translate.services import speaks_http
 
@@ -75,14 +77,15 @@ def _is_of(before: Model, after: Model, part: Name, gateway: Name) -> bool:
     return any(each is not None and each.service == gateways.service_of(gateway) for each in held)
 
 
-def parent_conditions(model: Model, route: Route, parent: Parent, refusal: str) -> list[Condition]:
-    """What is said of a route at one of its parents. `refusal`: why a proxy, or the translation, did not take it."""
+def parent_conditions(model: Model, route: Route, parent: Parent, programmed: Condition) -> list[Condition]:
+    """What is said of a route at one of its parents."""
     accepted = _at_gateway if gateways.is_gateway(parent) else _accepted
-    faults = "; ".join(routes.faults(route))
-    return [accepted(model, route, parent), _resolved(model, route, parent), _programmed(refusal, faults)]
+    return [accepted(model, route, parent), _resolved(model, route, parent), programmed]
 
 
-def policy_conditions(model: Model, found: Object, refusal: str) -> list[Condition]:
+def policy_conditions(
+    model: Model, found: Object, refusal: str, progress: Progress | None = None
+) -> list[Condition]:
     """What is said of a policy or a MeshConfig."""
     reference = changes.reference(found)
     name = Name(reference.namespace, reference.name)
@@ -92,7 +95,9 @@ def policy_conditions(model: Model, found: Object, refusal: str) -> list[Conditi
     standing = (True, "Accepted", _holds(found))
     if reference.kind == "TrafficPolicy":
         standing = traffic.standing(model, traffic.traffic_policy(found))
-    return [Condition("Accepted", *standing), _programmed(refusal)]
+    before = (found.get("status") or {}).get("conditions") or []
+    held = settled(before, found["metadata"].get("generation", 0))
+    return [Condition("Accepted", *standing), programmed(refusal, progress, held)]
 
 
 def _holds(found: Object) -> str:
@@ -107,7 +112,8 @@ def _holds(found: Object) -> str:
     return f"it holds; where only bytes are seen, what rule {', '.join(needing)} says of HTTP {what}"
 
 
-def _programmed(refusal: str, faults: str = "") -> Condition:
+def programmed(refusal: str, progress: Progress | None, held: str, faults: str = "") -> Condition:
+    """Whether proxies have it. `refusal`: why a proxy, or the translation, did not take it; `held`: see `settled`."""
     if not refusal and faults:
         return Condition("Programmed", False, "Invalid", f"not all of it: {faults}")
     if refusal:
@@ -117,7 +123,11 @@ def _programmed(refusal: str, faults: str = "") -> Condition:
             "Invalid",
             f"refused; it stays as it was when it was last good, and others go on: {refusal.strip()}",
         )
-    return Condition("Programmed", True, "Programmed", "no proxy refused it")
+    if held or progress is None:
+        return Condition("Programmed", True, "Programmed", held or "no proxy refused it")
+    if not progress.complete:
+        return Condition("Programmed", False, "Pending", progress.text)
+    return Condition("Programmed", True, "Programmed", progress.text)
 
 
 def _at_gateway(model: Model, route: Route, parent: Parent) -> Condition:
@@ -198,26 +208,31 @@ def written(conditions: list[Condition], generation: int, before: list[Object], 
     return found
 
 
-def route_status(model: Model, found: Object, refusal: str, now: str) -> Object | None:
+def route_status(
+    model: Model, found: Object, refusal: str, now: str, progress: Progress | None = None
+) -> Object | None:
     """The status of a route as it should be, or None if it is so already. What other controllers say stays."""
     route = api.route(found)  # not the model's: that may be of before or after
     held = (found.get("status") or {}).get("parents") or []
     others = [each for each in held if each["controllerName"] != names.CONTROLLER]
     ours = [each for each in held if each["controllerName"] == names.CONTROLLER]
-    entries = []
+    entries, faults = [], "; ".join(routes.faults(route))
     for parent, raw in zip(route.parents, found["spec"]["parentRefs"], strict=True):
         gateway = model.gateways.get(parent.name) if gateways.is_gateway(parent) else None
         if not parent.is_service and not (gateway and gateways.is_ours(model, gateway)):
             continue
         before: list[Object] = next((each["conditions"] for each in ours if each["parentRef"] == raw), [])
-        conditions = written(parent_conditions(model, route, parent, refusal), route.generation, before, now)
+        done = programmed(refusal, progress, settled(before, route.generation), faults)
+        conditions = written(parent_conditions(model, route, parent, done), route.generation, before, now)
         entries.append({"parentRef": raw, "controllerName": names.CONTROLLER, "conditions": conditions})
     return None if entries == ours else {"parents": [*others, *entries]}
 
 
-def policy_status(model: Model, found: Object, refusal: str, now: str) -> Object | None:
+def policy_status(
+    model: Model, found: Object, refusal: str, now: str, progress: Progress | None = None
+) -> Object | None:
     """The status of a policy of ours as it should be, or None if it is so already."""
     before = (found.get("status") or {}).get("conditions") or []
-    said = policy_conditions(model, found, refusal)
+    said = policy_conditions(model, found, refusal, progress)
     conditions = written(said, found["metadata"]["generation"], before, now)
     return None if conditions == before else {"conditions": conditions}

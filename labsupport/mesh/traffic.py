@@ -97,8 +97,8 @@ def _ports(service: Service | None, target: Target) -> list[Port]:
 
 def _without_effect(policy: TrafficPolicy, service: Service, port: Port) -> str:
     """What a policy says in vain of a port."""
-    said = {**policy.spec, **policy.spec.get("loadBalancing", {})}
-    vain = [part for part in ("retries", "hash", "faults") if part in said]
+    said = {**policy.spec, **policy.spec.get("loadBalancing", {}), **policy.spec.get("limits", {})}
+    vain = [part for part in ("retries", "hash", "faults", "requestsPerSecond") if part in said]
     if not vain:
         return ""
     if port.protocol in (TCP, TLS):

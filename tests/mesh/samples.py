@@ -133,7 +133,7 @@ def traffic_policies() -> list[Object]:
         "budget": {"percent": 50, "minConcurrent": 10},
     }
     outlier = {"consecutiveErrors": 3, "interval": "500ms", "baseEjection": "5s", "maxEjectedPercent": 100}
-    limits = {"connections": 100, "pendingRequests": 10, "requests": 50}
+    limits = {"connections": 100, "pendingRequests": 10, "requests": 50, "requestsPerSecond": 200}
     faults = {"delay": {"fixed": "2s", "percent": 10}, "abort": {"status": 503, "percent": 0.5}}
     header = {"policy": "Hash", "hash": {"header": "x-user"}}
     cookie = {"policy": "Hash", "hash": {"cookie": {"name": "u", "ttl": "1h"}}}

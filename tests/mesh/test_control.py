@@ -11,28 +11,61 @@ import pytest
 from labsupport import kube
 from labsupport.mesh import names
 from labsupport.mesh.api import Name, Reference
-from labsupport.mesh.control import Control, StatusWriter
+from labsupport.mesh.control import Control
 from labsupport.mesh.model import Model
 from labsupport.mesh.translate import parts
 from labsupport.mesh.translate.parts import Part
 from labsupport.mesh.translate.resource import Resource
+from labsupport.mesh.writer import StatusWriter
 from tests.mesh import samples
 
 ROUTE = Reference("HTTPRoute", "shop", "one")
 
 
+class Timer:
+    """What a call_later is known by."""
+
+    def __init__(self, at: float, what: Callable[[], None]) -> None:
+        self.at, self.what = at, what
+
+    def when(self) -> float:
+        return self.at
+
+    def cancel(self) -> None:
+        self.at = float("inf")
+
+
 class Loop:
-    """An event loop that does what is due when it is told to."""
+    """An event loop that does what is due when it is told to, on a clock of its own."""
 
     def __init__(self) -> None:
         self.due: list[Callable[[], None]] = []
+        self.timers: list[Timer] = []
+        self.now = 0.0
+
+    def time(self) -> float:
+        return self.now
 
     def call_soon(self, what: Callable[[], None]) -> None:
         self.due.append(what)
 
-    def run(self) -> None:
-        while self.due:
-            self.due.pop(0)()
+    def call_later(self, seconds: float, what: Callable[[], None]) -> Timer:
+        self.timers.append(Timer(self.now + seconds, what))
+        return self.timers[-1]
+
+    def run(self, seconds: float = 0.5) -> None:
+        """What is due now, and in so many seconds."""
+        end = self.now + seconds
+        while True:
+            while self.due:
+                self.due.pop(0)()
+            first = min(self.timers, key=Timer.when, default=None)
+            if first is None or first.at > end:
+                self.now = end
+                return
+            self.timers.remove(first)
+            self.now = first.at
+            first.what()
 
 
 class Running:
@@ -47,6 +80,7 @@ class Running:
         self.broken: set[Part] = set()
         self.told(*objects)
         self.control.begin()
+        self.loop.run()
         self.forget()
 
     def translate(self, model: Model, part: Part) -> list[Resource]:
@@ -140,7 +174,7 @@ class Api:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Exception | None = None) -> None:
         self.error, self.written = error, []
         monkeypatch.setattr(kube, "patch", self.patch)
-        monkeypatch.setattr("labsupport.kube.objects.resource", lambda *_: self)
+        monkeypatch.setattr("labsupport.mesh.writer.resource", lambda *_: self)
 
     def path(self, namespace: str, name: str) -> str:
         return f"/{namespace}/{name}"

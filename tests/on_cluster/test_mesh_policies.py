@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -261,6 +262,25 @@ def test_too_many_requests_are_refused_at_once_and_one_under_way_survives_the_ch
         assert crowd.result(60) == {200: 3, 503: 7}
         assert before.result(60) == {200: 1}
     assert sum(seen(kubectl, path)) == 3
+
+
+def test_a_rate_holds_once_all_proxies_have_acknowledged_it(
+    kubectl: Kubectl, hold: Callable[..., str]
+) -> None:
+    hold("rated", limits={"requestsPerSecond": 3})
+
+    def programmed() -> str:
+        found = json.loads(kubectl("-n", SPACE, "get", "trafficpolicy", "rated", "-o", "json").stdout)
+        said = (found.get("status") or {}).get("conditions") or []
+        return next((e["message"] for e in said if (e["type"], e["status"]) == ("Programmed", "True")), "")
+
+    done = re.fullmatch(r"acknowledged by (\d+) of \1 proxies", eventually(programmed, "it to be programmed"))
+    assert done
+    assert int(done[1]) >= len(PODS) + 1  # any Pod of the mesh can call it
+    path = new("rated")
+    found = ask(kubectl, path, n=30, threads=10)
+    assert found.keys() == {200, 429}, found
+    assert sum(seen(kubectl, path)) == found[200]
 
 
 def test_a_pod_that_fails_is_left_out(kubectl: Kubectl, hold: Callable[..., str]) -> None:

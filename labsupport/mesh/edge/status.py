@@ -1,6 +1,6 @@
 """What is said of a Gateway, its listeners and its class, in the Gateway API's conditions and reasons (GEP-1364). Pure.
 
-Accepted: it can be had. Programmed: a proxy of it is ready at its address, and none refused what was made of it.
+Accepted: it can be had. Programmed: a proxy of it is ready at its address, and all have acknowledged what it says.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from labsupport.mesh import gateways, names
 from labsupport.mesh.api import Object
 from labsupport.mesh.gateways import Fault, Gateway, Listener
 from labsupport.mesh.model import Model
+from labsupport.mesh.progress import Progress, settled
 from labsupport.mesh.status import Condition, written
 
 SUPPORTED = [{"group": gateways.GROUP, "kind": "HTTPRoute"}]
@@ -26,7 +27,9 @@ def class_status(found: Object, now: str) -> Object | None:
     return None if conditions == before else {"conditions": conditions}
 
 
-def gateway_status(model: Model, found: Object, refusal: str, trouble: str, now: str) -> Object | None:
+def gateway_status(
+    model: Model, found: Object, refusal: str, trouble: str, now: str, progress: Progress | None = None
+) -> Object | None:
     """The status of a Gateway as it should be, or None if it is so already, or is not ours.
 
     `refusal`: why a proxy did not take what was made of it. `trouble`: why its objects are not as they should be.
@@ -42,6 +45,10 @@ def gateway_status(model: Model, found: Object, refusal: str, trouble: str, now:
         programmed = Condition("Programmed", False, "Invalid", f"refused; what was good stays: {refusal}")
     elif not ready:
         programmed = Condition("Programmed", False, "Pending", "no proxy of it is ready yet")
+    elif (
+        progress and not progress.complete and not settled(before.get("conditions") or [], gateway.generation)
+    ):
+        programmed = Condition("Programmed", False, "Pending", progress.text)
     else:
         programmed = Condition("Programmed", True, "Programmed", f"{ready} ready")
     attached = gateways.attached(model, gateway)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from labsupport.mesh.api import Name
@@ -74,6 +74,18 @@ class Hub:
             self._refused(refused)
         self._answered()
         proxy.wake.set()
+
+    def acknowledged(self, versions: Mapping[Key, str]) -> tuple[int, int]:
+        """How many proxies have acknowledged these versions, of how many that have asked for some of them."""
+        asking: set[Proxy] = set()
+        lacking: set[Proxy] = set()
+        for key, version in versions.items():
+            for proxy in self._by_scope.get(key.scope, ()):
+                if (found := proxy.session.acknowledged(key, version)) is not None:
+                    asking.add(proxy)
+                    if not found:
+                        lacking.add(proxy)
+        return len(asking) - len(lacking), len(asking)
 
     def publish(self, changed: set[Key]) -> None:
         """Tell the proxies that have to do with these resources."""

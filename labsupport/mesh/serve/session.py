@@ -147,6 +147,16 @@ class Session:
                 changed.add(key)
         return changed
 
+    def acknowledged(self, key: Key, version: str) -> bool | None:
+        """Whether the proxy has said that it runs this version; None if it does not ask for this resource."""
+        subscription, name = self.types[key.type_url], key.name
+        found = self._store.find(key.type_url, self.scopes, name) if subscription.wants(name) else None
+        if found is None or found[0] != key:  # a narrower scope has one of this name
+            return None
+        if name in subscription.sent or subscription.refused.get(name) == version:
+            return False
+        return subscription.has.get(name) == version
+
     def touch(self, keys: set[Key]) -> None:
         """Some resources of this proxy's scopes are different now."""
         for key in keys:

@@ -47,6 +47,7 @@ class Store:
     failures: dict[Part, str] = field(default_factory=dict)  # parts whose translation failed, and why
     _parts: dict[Part, set[Key]] = field(default_factory=dict)
     _refused: dict[Key, Entry] = field(default_factory=dict)
+    _by_source: dict[Reference, set[Key]] = field(default_factory=dict)
 
     def update(self, model: Model, parts: Iterable[Part]) -> set[Key]:
         """Translate parts anew; returns the keys of what is different now for some proxy."""
@@ -77,7 +78,7 @@ class Store:
         now = {resource.key for resource, _ in made}
         for gone in self._parts.get(part, set()) - now:
             layer = self.layers[gone.type_url, gone.scope]
-            del layer[gone.name]
+            self._sources(gone, layer.pop(gone.name).sources, ())
             if not layer:
                 del self.layers[gone.type_url, gone.scope]
             changed.add(gone)
@@ -87,8 +88,10 @@ class Store:
             held = layer.get(key.name)
             if held is None:
                 layer[key.name] = Entry(encoded, resource.sources)
+                self._sources(key, (), resource.sources)
                 changed.add(key)
                 continue
+            self._sources(key, held.sources, resource.sources)
             held.sources = resource.sources
             if held.wanted.version != encoded.version:
                 before = held.served
@@ -100,6 +103,21 @@ class Store:
         else:
             self._parts.pop(part, None)
         return changed
+
+    def _sources(self, key: Key, before: Sequence[Reference], now: Sequence[Reference]) -> None:
+        if before == now:
+            return
+        for each in before:
+            self._by_source[each].discard(key)
+            if not self._by_source[each]:
+                del self._by_source[each]
+        for each in now:
+            self._by_source.setdefault(each, set()).add(key)
+
+    def made_of(self, reference: Reference) -> dict[Key, str]:
+        """The resources that an object is in, each with the version that is wanted."""
+        keys = self._by_source.get(reference, ())
+        return {key: entry.wanted.version for key in keys if (entry := self.entry(key))}
 
     def find(self, type_url: str, scopes: Sequence[str], name: str) -> tuple[Key, Entry] | None:
         """What a proxy of these scopes, the narrowest last, gets under a name."""

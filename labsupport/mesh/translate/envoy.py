@@ -39,6 +39,7 @@ UNLIMITED = {"thresholds": [{
     "retry_budget": {"budget_percent": {"value": 20}, "min_retry_concurrency": 3},
 }]}  # fmt: skip
 FAULT = "envoy.filters.http.fault"
+RATE = "envoy.filters.http.local_ratelimit"
 # One line for each request or connection that failed, with the reason; kubectl logs shows it.
 FAILURE_FORMAT = (
     "%START_TIME% %RESPONSE_FLAGS% %REQ(:METHOD)% %REQ(:AUTHORITY)%%REQ(:PATH)% %RESPONSE_CODE% "
@@ -99,6 +100,30 @@ def http(
     )
     made["typed_config"] |= fields
     return made
+
+
+def governed() -> list[Json]:
+    """The HTTP filters of which routes ask by a TrafficPolicy: a rate, then faults. Else they do nothing."""
+    return [rate(), fault()]
+
+
+def rate(a_second: int = 0) -> Json:
+    """The HTTP filter for a rate of requests: what is over is answered 429 at once, to gRPC as RESOURCE_EXHAUSTED."""
+    kind = "extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
+    if not a_second:
+        return typed(RATE, kind, stat_prefix="rate")
+    all_ = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    bucket = {"max_tokens": a_second, "tokens_per_fill": a_second, "fill_interval": "1s"}
+    return typed(
+        RATE,
+        kind,
+        stat_prefix="rate",
+        token_bucket=bucket,
+        filter_enabled=all_,
+        filter_enforced=all_,
+        rate_limited_as_resource_exhausted=True,
+        response_headers_to_add=[{"header": {"key": "x-envoy-ratelimited", "value": "true"}}],
+    )
 
 
 def fault(**asked: Json) -> Json:

@@ -35,7 +35,7 @@ def translate(model: Model, namespace: str) -> list[Resource]:
 def listener(model: Model) -> Json:
     """The proxy on loopback."""
     told = reports.http(model, reports.OUTBOUND)
-    manager = envoy.http(EXPLICIT, rds=EXPLICIT, filters=[envoy.fault(), egress.http_filter()], **told)
+    manager = envoy.http(EXPLICIT, rds=EXPLICIT, filters=[*envoy.governed(), egress.http_filter()], **told)
     return {
         "name": EXPLICIT,
         "address": envoy.address("127.0.0.1", names.HTTP_PROXY),

@@ -60,7 +60,7 @@ def listener(model: Model, name: str, port: int) -> Json:
     manager = envoy.http(
         name,
         rds=name,
-        filters=[envoy.fault()],
+        filters=envoy.governed(),
         # The caller's address is the connection's; headers that lead Envoy (x-envoy-…) are taken away, also from
         # addresses of private networks, which all callers of a cluster have.
         use_remote_address=True,

@@ -130,7 +130,7 @@ def listeners(model: Model, service: Service, port: Port) -> list[Json]:
     """A listener for each cluster address of a port. It binds nothing: connections are handed over by `outbound`."""
     name = cluster_name(service.name, port.number)
     told, told_bytes = (each(model, reports.OUTBOUND) for each in (reports.http, reports.tcp))
-    outward = envoy.http(f"outbound.{name}", rds=name, filters=[envoy.fault()], **told)
+    outward = envoy.http(f"outbound.{name}", rds=name, filters=envoy.governed(), **told)
     as_http = {"name": "http", "filters": [outward]}
     as_bytes = {"name": "tcp", "filters": [envoy.tcp(f"outbound.{name}", f"{name}/tcp", **told_bytes)]}
     body: Json = {"bind_to_port": False, "traffic_direction": "OUTBOUND"}

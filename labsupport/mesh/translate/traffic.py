@@ -49,7 +49,8 @@ def cluster(made: Json, policy: TrafficPolicy | None) -> Json:
     if "outlier" in spec:
         found["outlier_detection"] = _outlier(spec["outlier"])
     (threshold,) = made["circuit_breakers"]["thresholds"]
-    limits: Json = {_LIMITS[name]: value for name, value in spec.get("limits", {}).items()}
+    said = spec.get("limits", {})
+    limits: Json = {_LIMITS[name]: value for name, value in said.items() if name in _LIMITS}
     if budget := spec.get("retries", {}).get("budget"):
         share = {"value": budget.get("percent", 20)}
         limits["retry_budget"] = {
@@ -72,16 +73,21 @@ def _outlier(asked: Object) -> Json:
 
 
 def host(policy: TrafficPolicy | None) -> Json:
-    """What of a policy is in the virtual host of a Service's port: faults, for all of its routes."""
-    asked = policy.spec.get("faults") if policy else None
-    if not asked:
-        return {}
-    fault: Json = {}
-    if delay := asked.get("delay"):
-        fault["delay"] = {"fixed_delay": _duration(delay["fixed"]), "percentage": _share(delay)}
-    if abort := asked.get("abort"):
-        fault["abort"] = {"http_status": abort["status"], "percentage": _share(abort)}
-    return {"typed_per_filter_config": {envoy.FAULT: envoy.fault(**fault)["typed_config"]}}
+    """What of a policy is in the virtual host of a Service's port, for all of its routes together: faults, a rate."""
+    spec: Object = policy.spec if policy else {}
+    found: list[Json] = []
+    if rate := spec.get("limits", {}).get("requestsPerSecond"):
+        found.append(envoy.rate(rate))
+    if asked := spec.get("faults"):
+        fault: Json = {}
+        if delay := asked.get("delay"):
+            fault["delay"] = {"fixed_delay": _duration(delay["fixed"]), "percentage": _share(delay)}
+        if abort := asked.get("abort"):
+            fault["abort"] = {"http_status": abort["status"], "percentage": _share(abort)}
+        found.append(envoy.fault(**fault))
+    return (
+        {"typed_per_filter_config": {each["name"]: each["typed_config"] for each in found}} if found else {}
+    )
 
 
 def routes(made: Json, policy: TrafficPolicy | None) -> list[Json]:

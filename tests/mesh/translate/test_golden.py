@@ -30,6 +30,7 @@ KNOWN = {
     "(retry)": envoy.RETRY,
     "(no limits)": envoy.UNLIMITED,
     "(no faults)": envoy.fault(),
+    "(no rate)": envoy.rate(),
     "(raw)": envoy.RAW,
     "(ads)": envoy.ADS,
 }

@@ -48,6 +48,7 @@ SERVICES: dict[str, tuple[int, Object]] = {
     "requests": (1, {"limits": {"requests": 5}}),
     "waiting": (1, {"limits": {"connections": 2, "pendingRequests": 3}}),
     "bytes": (1, {"limits": {"connections": 2}}),
+    "rate": (1, {"limits": {"requestsPerSecond": 5}}),
     "abort": (1, {"faults": {"abort": {"status": 503}}}),
     "some": (1, {"faults": {"abort": {"status": 418, "percent": 25}}}),
     "delay": (1, {"faults": {"delay": {"fixed": "150ms"}}}),
@@ -304,6 +305,20 @@ def test_requests_over_the_limit_are_refused_at_once(routed: Routed) -> None:
     assert application.seen.qsize() == 5
     wait(lambda: refused(routed, "requests") == 15, "the log")
     assert routed.get("requests").status == 200  # room again
+
+
+def test_requests_over_the_rate_are_refused_and_come_to_no_server(routed: Routed) -> None:
+    (application,) = routed.pods["rate"]
+    began = time.monotonic()
+    answers = [routed.get("rate") for _ in range(40)]
+    passed = [each for each in answers if each.status == 200]
+    assert 5 <= len(passed) <= 6 + 5 * (time.monotonic() - began)
+    assert application.seen.qsize() == len(passed)
+    over = [each for each in answers if each.status != 200]
+    assert over, "all passed"
+    assert {each.status for each in over} == {429}
+    assert all(("x-envoy-ratelimited", "true") in each.headers for each in over)
+    wait(lambda: routed.get("rate").status == 200, "room again")
 
 
 def test_requests_wait_for_a_connection(routed: Routed) -> None:
