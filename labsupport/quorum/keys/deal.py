@@ -160,13 +160,19 @@ def open_share(plan: Plan, dealer: int, deal: Deal, receiver: int, shared: Point
 
 def receive(plan: Plan, identity: Identity, dealer: int, deal: Deal) -> Scalar | Complaint:
     """My share of a deal, or my complaint about it."""
-    secret = identity.sealing_secret
-    shared = deal.ephemeral * secret
+    shared = deal.ephemeral * identity.sealing_secret
     share = open_share(plan, dealer, deal, identity.identifier, shared)
     if share is not None:
         return share
+    return complain(plan, identity, dealer, deal)
+
+
+def complain(plan: Plan, identity: Identity, dealer: int, deal: Deal) -> Complaint:
+    """What opens this member's share for all to see."""
+    secret = identity.sealing_secret
     context = _context(plan, b"complaint", dealer, identity.identifier)
-    return Complaint(dealer, deal.digest, shared, proofs.prove_same_secret(secret, deal.ephemeral, context))
+    proof = proofs.prove_same_secret(secret, deal.ephemeral, context)
+    return Complaint(dealer, deal.digest, deal.ephemeral * secret, proof)
 
 
 def upheld(plan: Plan, complainer: int, complaint: Complaint, deal: Deal) -> bool:

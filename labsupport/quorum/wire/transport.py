@@ -93,6 +93,7 @@ class Transport:
         on_call: OnCall,
     ) -> None:
         self.hello = hello
+        self.heard: dict[int, Hello] = {}  # whoever has opened a connection to us, as it last said
         self.faults: Faults | None = None
         self._codec = codec
         self._files = files
@@ -109,8 +110,14 @@ class Transport:
 
     async def start(self, host: str, port: int) -> int:
         """Listen; the port that was taken (`port` 0: any free one)."""
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._spawn(
+                self._accept(reader, writer)
+            )  # a task of ours: the stream's own would log that it was ended
+
         self._server = await asyncio.start_server(
-            self._accept, host, port, ssl=self._server_context, ssl_handshake_timeout=HANDSHAKE
+            accept, host, port, ssl=self._server_context, ssl_handshake_timeout=HANDSHAKE
         )
         return int(self._server.sockets[0].getsockname()[1])
 
@@ -255,12 +262,9 @@ class Transport:
                 answer.set_exception(Unreachable(problem))
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a callback of start_server runs as a task
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
         try:
             theirs, protocol = await self._greet(reader, writer)
+            self.heard[theirs.member] = theirs
             while True:
                 self._receive(theirs.member, await frames.read(reader, protocol))
         except asyncio.IncompleteReadError:
