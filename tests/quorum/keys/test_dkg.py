@@ -58,7 +58,7 @@ def plots(draw: st.DrawFn) -> tuple[int, int, dict[int, type[Honest]]]:
     return members, threshold, {i: draw(st.sampled_from(CHEATS)) for i in who[:count]}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(plots(), st.randoms(use_true_random=False))
 def test_whatever_cheaters_do_honest_members_agree(plot: tuple, chance: object) -> None:
     members, threshold, cheats = plot
@@ -75,7 +75,7 @@ def test_whatever_cheaters_do_honest_members_agree(plot: tuple, chance: object) 
         assert not expected & set(result.public.shares)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(plots(), st.data())
 def test_messages_of_cheaters_that_reach_some_only(plot: tuple, data: st.DataObject) -> None:
     """The same, where each bundle of a cheater may reach some members and others not."""

@@ -25,7 +25,7 @@ from labsupport.quorum.keys.polynomial import Polynomial, commitment_at, lagrang
 from labsupport.quorum.keys.wire import InvalidMessage
 
 numbers = st.integers(0, ORDER - 1)
-few = settings(max_examples=50, deadline=None)
+few = settings(max_examples=20, deadline=None)
 P = 2**255 - 19
 
 

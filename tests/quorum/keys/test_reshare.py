@@ -149,7 +149,7 @@ def test_each_cheat_of_an_old_holder_is_named(cheat: type[Honest]) -> None:
     assert (2 in public.shares) == (cheat.culprit_of is None)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.sampled_from(CHEATS), st.sampled_from(CHEATS), st.integers(1, 5), st.data())
 def test_an_old_and_a_new_cheater(
     one: type[Honest], other: type[Honest], which: int, data: st.DataObject
