@@ -124,8 +124,7 @@ class Api:
         if name is None or leader == self.member.volume.id:
             body = {"error": "there is no leader now", "fix": "ask again in a moment"}
             return web.json_response(body, status=503, headers={"Retry-After": "1"})
-        config = self.member.config
-        url = f"https://{config.host(name)}:{config.api_port}{request.path_qs}"
+        url = f"{self.member.config.api(name)}{request.path_qs}"
         return web.json_response({"leader": name}, status=307, headers={"Location": url})
 
     async def _healthz(self, _: web.Request) -> web.Response:

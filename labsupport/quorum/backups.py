@@ -42,8 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def connect(config: Config, members: int, tokens: Path, authority: Path) -> Client:
     """A client with the admin's token, for all members that there may be."""
-    hosts = [config.host(f"{config.name}-{number}") for number in range(members)]
-    urls = [f"https://{host}:{config.api_port}" for host in hosts]
+    urls = [config.api(f"{config.name}-{number}") for number in range(members)]
     return Client(urls, (tokens / "admin").read_text().strip(), str(authority), PATIENCE)
 
 

@@ -22,11 +22,18 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: str = "0.0.0.0"  # noqa: S104 - in a Pod, whose address is known only when it runs
     tick: float = 0.03  # an election begins after 10 to 20 of them without a leader
     domain: str = "svc"
-    addresses: Mapping[str, tuple[str, int]] = {}  # by Pod, where they are not what the Service's DNS says
+    # By Pod, where they are not what the Service's DNS says.
+    addresses: Mapping[str, tuple[str, int]] = {}
+    apis: Mapping[str, tuple[str, int]] = {}
 
     def peer(self, pod: str) -> tuple[str, int]:
         """Host and port of a member's protocol."""
         return self.addresses.get(pod) or (self.host(pod), self.peer_port)
+
+    def api(self, pod: str) -> str:
+        """The URL of a member's API."""
+        host, port = self.apis.get(pod) or (self.host(pod), self.api_port)
+        return f"https://{host}:{port}"
 
     def host(self, pod: str) -> str:
         """The name that the headless Service gives to a Pod (StatefulSet, stable network id)."""

@@ -103,6 +103,7 @@ class Member:
         signer: signing.Signer | None = None,
     ) -> None:
         self.config, self.pod, self.volume, self.release = config, pod, volume, release
+        self.files = files
         self.consensus: Consensus | None = None
         self.problems: dict[str, str] = {}
         hello = Hello(config.cluster, volume.id, pod, release.name, release.oldest, release.newest)

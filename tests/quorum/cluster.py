@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from labsupport.patience import patient
+from labsupport.quorum.api import Api, Tokens
 from labsupport.quorum.ceremony import begin
+from labsupport.quorum.client import Client
 from labsupport.quorum.configuration import Config
 from labsupport.quorum.disk import open_volume
 from labsupport.quorum.member import Founder, Member
 from labsupport.quorum.releases import RELEASES
 from labsupport.quorum.signing import Signer
+from labsupport.quorum.wire import tls
 from tests.quorum.wire.certificates import Authority
 
 TICK = 0.02
+TOKENS = Tokens("client-token", "admin-token")
 
 
 def free_ports(count: int) -> list[int]:
@@ -46,7 +50,7 @@ class Quorum:
         directory.mkdir(exist_ok=True)
         self.authority = Authority(directory)
         self.names = [f"demo-{number}" for number in range(size)]
-        ports = free_ports(size + 2)
+        ports = free_ports(2 * size + 4)
         every = [f"demo-{number}" for number in range(size + 2)]
         self.config = Config(
             "uid",
@@ -54,9 +58,11 @@ class Quorum:
             "demo",
             listen="127.0.0.1",
             tick=TICK * patient(1.0),
-            addresses={name: ("127.0.0.1", port) for name, port in zip(every, ports, strict=True)},
+            addresses={name: ("127.0.0.1", port) for name, port in zip(every, ports[::2], strict=True)},
+            apis={name: ("127.0.0.1", port) for name, port in zip(every, ports[1::2], strict=True)},
         )
         self.members: dict[str, Member] = {}
+        self.apis: dict[str, Api] = {}
         self.begins: dict[str, Any] = {}
         self.signers: dict[str, Signer] = {}
 
@@ -73,11 +79,14 @@ class Quorum:
         )
         await member.start()
         self.members[name] = member
+        api = self.apis[name] = Api(member, lambda: TOKENS)
+        await api.start(*self.config.apis[name], tls.server(member.files, clients_certified=False))
         return member
 
     async def stop(self, name: str) -> None:
         """End a member; its volume stays."""
         member = self.members.pop(name)
+        await self.apis.pop(name).stop()
         await member.stop()
         member.volume.close()
 
@@ -89,6 +98,11 @@ class Quorum:
         for member in [self.members[name] for name in names] or list(self.members.values()):
             await member.found(founders)
         await self.leader()
+
+    def client(self, token: str = TOKENS.client, names: Iterable[str] = ()) -> Client:
+        """A client that knows these members (all, if none is named)."""
+        urls = [self.config.api(name) for name in names or self.names]
+        return Client(urls, token, str(self.authority.file), patient(10.0))
 
     async def leader(self) -> Member:
         """The member that leads, by the others' word too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -54,6 +55,7 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=is_root, path_length=None), critical=True)
         )
         if uris:
-            names = [x509.UniformResourceIdentifier(uri) for uri in uris]
+            names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in uris]
+            names.append(x509.IPAddress(ip_address("127.0.0.1")))
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self.key, hashes.SHA256())
