@@ -158,9 +158,13 @@ def tapped(line: Mapping[str, Any]) -> str:
     parts += [milliseconds(line.get("ms"))]
     parts += ["plaintext"] if line.get("mtls") is False else []
     details = str(line.get("details") or "")
-    parts += [f"by {line['policy']}"] if line.get("policy") else []
+    policy = str(line.get("policy") or "")
+    parts += ["would be refused"] if line.get("would_deny") else []
+    # Of policies that allow, no rule decides: that none matches does.
+    parts += [f"by {policy}"] if policy not in ("", "none") else []
+    parts += ["no policy allows it"] if policy == "none" and line.get("denied") else []
     parts += [str(line["flags"])] if line.get("flags") else []
-    parts += [printable(details)] if details not in ("", "via_upstream") and not line.get("policy") else []
+    parts += [printable(details)] if details not in ("", "via_upstream") and not policy else []
     return "  ".join(parts)
 
 

@@ -70,8 +70,10 @@ class Table:
             for row in self.rows
         )
         return (
+            # Where there is no room for it, it moves sideways by itself, also by the keyboard.
+            f'<div role="group" aria-label="{escape(self.title)}" tabindex="0" style="overflow-x:auto">'
             f'<table style="border-collapse:collapse;line-height:1.45;color:{theme.TEXT}">'
             '<caption style="text-align:left;font-weight:600;padding:4px 0;white-space:nowrap">'
             f"{escape(self.title)}</caption>"
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         )

@@ -62,6 +62,11 @@ def test_a_request() -> None:
     assert meshsee.tapped(LINE) == f"{clock}  shop/web -> shop/cart  GET /stock/1  200  2.1 ms"
     refused = {**LINE, "status": 403, "policy": "shop/cart/0", "details": "rbac_access_denied[shop/cart/0]"}
     assert meshsee.tapped(refused).endswith("403  2.1 ms  by shop/cart/0")
+    audited = {**LINE, "would_deny": True}
+    assert meshsee.tapped({**audited, "policy": "none"}).endswith("200  2.1 ms  would be refused")
+    unlisted = {**refused, "policy": "none", "denied": True}
+    assert meshsee.tapped(unlisted).endswith("403  2.1 ms  no policy allows it")
+    assert meshsee.tapped({**audited, "policy": "shop/cart/0"}).endswith("would be refused  by shop/cart/0")
     broken = {**LINE, "status": 503, "flags": "UF", "details": "upstream_reset", "mtls": False}
     assert meshsee.tapped(broken).endswith("503  2.1 ms  plaintext  UF  upstream_reset")
     tcp = {**LINE, "method": "", "path": "", "status": 0}

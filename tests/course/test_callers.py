@@ -90,3 +90,13 @@ def test_what_is_no_request_says_so(make: Callable[..., list[callers.Answer]]) -
             callers.call("web", words)
     with pytest.raises(LabsError, match="No Pod of nobody is ready"):
         make(callers.call("nobody", "GET http://web/"))
+
+
+def test_the_table_has_a_column_for_words_only_where_there_are_any() -> None:
+    well = callers.Answer(callers.call("web", "GET http://news/today"), 200, "{}")
+    refused = callers.Answer(callers.call("intern", "GET http://news/today"), 403, "RBAC: access denied")
+    assert callers.table([well]).columns == ["Caller", "Request", "Answer"]
+    both = callers.table([well, refused])
+    # A column without a name is none to a screen reader.
+    assert all(both.columns)
+    assert [row[2:] for row in both.rows] == [["200", ""], ["refused (403)", "RBAC: access denied"]]

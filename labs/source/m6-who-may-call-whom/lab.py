@@ -192,6 +192,80 @@ lab.matrix(EVERYBODY, QUESTIONS)
 # !labs kubectl -n {lab.namespace} get authorizationpolicies
 
 # %% [markdown]
+# ## `m6-audit`: and when nobody knows who calls?
+#
+# Those six calls were known. Mostly they are not: there is what people say, and there is what happens. Your namespace
+# gets one more service, the bank, and those who have called it for years; their Pods count how often they are answered.
+# In the same file `nobody` has a `mode`: what no policy allows is let through for the time being, and **told**.
+
+# %%
+lab.apply(lab.read("start/bank.yaml"))
+
+# %% [markdown]
+# This is what the bank's people say, and how they would have it:
+
+# %%
+print(lab.read("start/draft.yaml"))
+
+# %% [markdown]
+# **Close the bank's door to all who do not need it, and refuse nobody on the way who does.** Who comes with an account
+# of its own has a reason; the intern still has none. In the end nothing is let through any more that nobody allows: at
+# the bank, and at services that nobody has thought of.
+#
+# So not the draft as it is, but with the mode `Audit` first: then it decides nothing, and telemetry tells of each
+# request whether it would have been refused.
+
+# %%
+### BEGIN SOLUTION: # YOUR YAML HERE: the draft, by lab.apply("""..."""), in a mode that refuses nobody
+lab.apply(lab.read("start/draft.yaml").replace("mode: Enforce", "mode: Audit"))
+### END SOLUTION
+
+# %% [markdown]
+# Then look who comes. The proxies tell of each request (here of twenty), and the topology counts them; run both again
+# after each change.
+
+# %%
+# !labs mesh tap --to {lab.namespace}/bank --limit 20
+
+# %%
+lab.topology(find=f"{lab.namespace}/bank", seconds=10)
+
+# %% [markdown]
+# Once nothing is told any more that you would miss, it is time to be serious about it:
+
+# %% exercise="m6-audit"
+### BEGIN SOLUTION: # YOUR YAML HERE, by lab.apply("""...""")
+lab.apply("""
+apiVersion: mesh.labs.example/v1alpha1
+kind: AuthorizationPolicy
+metadata:
+  name: bank
+spec:
+  selector:
+    matchLabels: {app: bank}
+  rules:
+    - from:
+        - identities: ["{namespace}/till"]
+      to:
+        - {methods: [POST], paths: [/charges]}
+    - from:
+        - identities: ["{namespace}/books"]
+      to:
+        - {methods: [GET], paths: [/ledger]}
+---
+apiVersion: mesh.labs.example/v1alpha1
+kind: AuthorizationPolicy
+metadata:
+  name: nobody
+spec:
+  action: Allow
+""")
+### END SOLUTION
+
+# %%
+lab.check("m6-audit")
+
+# %% [markdown]
 # ## How late may a policy be?
 #
 # You have changed policies a dozen times by now, and each time the next request met the new one. Somebody had to see
@@ -238,5 +312,7 @@ carriers.table(found)
 # - It is decided by the called Pod's proxy, for each request, by the caller's certificate; what a request says of its
 #   sender does not count.
 # - Say what is allowed, not what is forbidden; Deny takes something out of what others allow.
+# - Before a policy refuses, it can tell what it would refuse (`mode: Audit`); who is missing in a list is found in what
+#   happens, not in what people say.
 # - A proxy must compare the very path that it hands on.
 # - Where a policy stands in a proxy's configuration decides whether open connections notice it.

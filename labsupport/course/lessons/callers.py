@@ -116,17 +116,21 @@ def _pod(api: ApiClient, namespace: str, app: str) -> str:
 
 
 def table(answers: Iterable[Answer]) -> Table:
-    """A row for each call."""
+    """A row for each call; what refused it is told in words, where anything did."""
+    made = list(answers)
+    columns = ["Caller", "Request", "Answer", "In words"]
     rows = [
-        (
+        [
             each.call.caller,
             f"{each.call.method} {each.call.url.removeprefix('http://')}",
             str(each),
             "" if each.through else each.text[:60],
-        )
-        for each in answers
+        ]
+        for each in made
     ]
-    return Table("Who called, and what came back", ("Caller", "Request", "Answer", ""), rows)
+    if all(each.through for each in made):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return Table("Who called, and what came back", columns, rows)
 
 
 def matrix(

@@ -208,7 +208,7 @@ def _label(x: float, y: float, edge: Edge, live: bool, room: float) -> str:
     colour = BAD if edge.trouble else TEXT
     return (
         f'<g{mark}><rect x="{x - width / 2:.1f}" y="{y - 7.5:.1f}" width="{width:.1f}" height="15" rx="3" '
-        f'style="fill:{BACK};opacity:.92"/>{_small(x, y + 4, said, colour)}</g>'
+        f'style="fill:{BACK};opacity:.7"/>{_small(x, y + 4, said, colour)}</g>'
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from labsupport.course.exercise import Outcome, Probe
 
 from .allow import allow
+from .audit import audit
 from .holes import holes
 from .platform import platform
 from .stale import stale
@@ -15,6 +16,7 @@ CHECKS: dict[str, Callable[[Probe], Outcome]] = {
     "m6-holes": holes,
     "m6-platform": platform,
     "m6-allow": allow,
+    "m6-audit": audit,
     "m6-stale": stale,
 }
 OFFLINE: dict[str, Callable[[Probe], Outcome]] = {}

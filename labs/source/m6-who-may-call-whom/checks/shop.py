@@ -85,9 +85,15 @@ def settled(probe: Probe, calls: Iterable[Call], wanted: bool) -> list[Answer]:
 
 
 def policies_elsewhere(probe: Probe) -> bool:
-    """Whether another namespace has policies, and this one none of the learner's."""
-    found = kube.list_objects(probe.api, API_VERSION, POLICY)
-    return any(each["metadata"]["namespace"] != probe.namespace for each in found)
+    """Whether another namespace has policies that may be the learner's: not one of another lab, or another learner."""
+    found = {each["metadata"]["namespace"] for each in kube.list_objects(probe.api, API_VERSION, POLICY)}
+    for name in found - {probe.namespace}:
+        labels = (kube.get(probe.api, "v1", "Namespace", name) or {"metadata": {}})["metadata"].get(
+            "labels"
+        ) or {}
+        if all(labels.get(key, value) == value for key, value in probe.world.labels.items()):
+            return True
+    return False
 
 
 def told(answers: list[Answer]) -> str:
