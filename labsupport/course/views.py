@@ -63,7 +63,9 @@ class Table:
         return str(self)
 
     def _repr_html_(self) -> str:
-        cell = "padding:3px 12px;text-align:left;border-bottom:1px solid " + theme.RULE
+        # Six columns have room beside the file browser of a small screen if they stand closer.
+        aside = 12 if len(self.columns) < 6 else 6
+        cell = f"padding:3px {aside}px;text-align:left;border-bottom:1px solid {theme.RULE}"
         head = "".join(f'<th scope="col" style="{cell}">{escape(name)}</th>' for name in self.columns)
         body = "".join(
             "<tr>" + "".join(f'<td style="{cell}">{with_code(value)}</td>' for value in row) + "</tr>"
