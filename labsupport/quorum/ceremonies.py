@@ -15,6 +15,7 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
 from labsupport.quorum import commands
+from labsupport.quorum.keys import dkg
 from labsupport.quorum.keys.blame import WrongPartialSignature
 from labsupport.quorum.keys.deal import Plan
 from labsupport.quorum.keys.frost import PublicKeyPackage
@@ -22,8 +23,6 @@ from labsupport.quorum.keys.group import SIZE, Point
 from labsupport.quorum.keys.identity import Member
 from labsupport.quorum.keys.wire import InvalidMessage
 from labsupport.quorum.state import CeremonyState, Key, MemberRecord, State
-
-PHASES = 2  # of a ceremony: all deal, all say what they think of it
 
 
 def open_ceremony(now: State, command: commands.StartCeremony) -> CeremonyState | str:
@@ -47,7 +46,7 @@ def open_ceremony(now: State, command: commands.StartCeremony) -> CeremonyState 
         plan.session,
         now.index,
         tuple(member.identifier for member in plan.members),
-        PHASES * (plan.faults + 1),
+        dkg.rounds(plan),
     )
 
 

@@ -121,15 +121,16 @@ def begin(
     faults: int,
     body: bytes | None,
 ) -> Broadcast:
-    """A phase's first round. `body`: what this member says; None for one that only listens and passes on.
-
-    Where all but one may cheat, that one has nobody to agree with: so one round fewer than there are members is enough.
-    """
+    """A phase's first round. `body`: what this member says; None for one that only listens and passes on."""
     by_identifier = {member.identifier: member for member in members}
-    rounds = min(faults + 1, len(by_identifier) - 1)
-    start = Broadcast(identity, by_identifier, session, phase, rounds, 1, {}, ())
+    start = Broadcast(identity, by_identifier, session, phase, rounds(faults, len(by_identifier)), 1, {}, ())
     if body is None:
         return start
     signed = identity.sign(session, phase, body)
     me = identity.identifier
     return replace(start, heard={me: (signed,)}, fresh=(Relay(me, body, (Link(me, signed.signature),)),))
+
+
+def rounds(faults: int, members: int) -> int:
+    """How many a phase has. With all but one cheating, that one has nobody to agree with: so never `members`."""
+    return min(faults + 1, members - 1)

@@ -30,6 +30,8 @@ from labsupport.quorum.keys.identity import Identity, Member, Phase, Signed
 from labsupport.quorum.keys.polynomial import add_commitments, commitment_at
 from labsupport.quorum.keys.wire import InvalidMessage
 
+PHASES = 2  # deals, verdicts
+
 # Of the qualified dealers: by how much each one's deal counts. Those that are left out do not count.
 Weights = Callable[[Sequence[int]], Mapping[int, Scalar]]
 
@@ -74,6 +76,8 @@ class Ceremony:
 
     def advance(self, received: Iterable[bytes]) -> Ceremony:
         """The next round, after what the others sent in this one. Errors: CeremonyFailed, in the last round only."""
+        if self.result is not None:
+            return self
         talk = self.talk.advance(received)
         if not talk.done:
             return replace(self, talk=talk)
@@ -166,6 +170,11 @@ def plan(members: Sequence[Member], threshold: int, epoch: int = 1) -> Plan:
     ordered = tuple(sorted(members, key=lambda member: member.identifier))
     who = tuple(member.identifier for member in ordered)
     return Plan(epoch, threshold, ordered, who, who, secrets.token_bytes(SIZE))
+
+
+def rounds(plan: Plan) -> int:
+    """How many a ceremony has."""
+    return PHASES * broadcast.rounds(plan.faults, len(plan.members))
 
 
 def start(plan: Plan, identity: Identity) -> Ceremony:

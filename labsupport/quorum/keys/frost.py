@@ -51,9 +51,8 @@ class PublicKeyPackage(Message, frozen=True):
             raise ValueError(
                 "A key has at least as many shares as its threshold, in the order of identifiers."
             )
-        fixed = ordered[
-            : self.threshold - 1
-        ]  # with any other share they must make the key: all are of one polynomial
+        # All are of one polynomial: with the first ones any other makes the key.
+        fixed = ordered[: self.threshold - 1]
         for last in ordered[self.threshold - 1 :]:
             if public_at_zero({i: self.shares[i] for i in (*fixed, last)}) != self.key:
                 raise ValueError("The public shares do not make the public key.")

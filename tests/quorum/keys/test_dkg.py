@@ -27,7 +27,10 @@ from tests.quorum.keys.simulation import (
 def test_honest_members_make_a_key(threshold: int, members: int) -> None:
     who = identities(members)
     plan = fresh_plan(who, threshold)
-    outcomes = run([Honest(plan, each) for each in who.values()])
+    states: list[Honest] = []
+    outcomes = run([Honest(plan, each) for each in who.values()], watch=states.append)
+    assert len(states) == members * dkg.rounds(plan)
+    assert states[-1].ceremony.advance([]) is states[-1].ceremony  # it is over
     assert named(agreed(outcomes)) == set()
     public = check_key(outcomes)
     assert (public.epoch, public.threshold, tuple(public.shares)) == (1, threshold, tuple(who))
