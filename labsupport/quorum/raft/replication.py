@@ -47,9 +47,8 @@ def _send_entries(node: Node, peer: int, progress: Progress) -> None:
 
 
 def _send_heartbeat(node: Node, peer: int, progress: Progress) -> None:
-    progress.told = min(
-        node.log.commit, progress.match
-    )  # of what lies beyond, the peer may hold something else
+    # Beyond what is known to be equal, the peer may hold something else.
+    progress.told = min(node.log.commit, progress.match)
     node.send(peer, Heartbeat(node.term, progress.told, node.round))
 
 
@@ -76,7 +75,8 @@ def on_append_reply(node: Node, progress: Progress, reply: AppendReply) -> None:
         progress.match = reply.index
         progress.next = reply.index + 1
         progress.waiting = 0
-        if node.log.term(progress.match) is not None:
+        sending = progress.snapshot
+        if sending and (progress.match >= sending.index or node.log.term(progress.match) is not None):
             progress.snapshot = None  # it has arrived, or is no longer needed
 
 

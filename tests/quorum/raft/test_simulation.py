@@ -12,7 +12,7 @@ import pytest
 from labsupport.quorum.linearizability import check
 from tests.quorum.raft.world import World
 
-SEEDS = int(os.environ.get("RAFT_SEEDS", "4"))
+SEEDS = int(os.environ.get("RAFT_SEEDS", "2"))
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -14,6 +14,7 @@ from functools import partial
 from random import Random
 
 from labsupport.quorum.linearizability import Operation
+from labsupport.quorum.raft import replication, snapshots
 from labsupport.quorum.raft.core import Raft
 from labsupport.quorum.raft.messages import Message
 from labsupport.quorum.raft.records import Configuration, Ready, Refused, bootstrap
@@ -42,6 +43,7 @@ class Faults:
     full: float = 0.0005
     change: float = 0.004
     transfer: float = 0.003
+    pause: float = 0.002  # the process stops for a while and knows nothing of it
     hold: float = 0.1  # a save takes some time, and the member goes on meanwhile
 
 
@@ -58,6 +60,7 @@ class Member:
     running: bool = True
     held: Ready | None = None
     full: bool = False
+    paused_until: int = 0
     phase: int = 0  # when it ticks
 
 
@@ -72,6 +75,9 @@ class World:
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
         self.now = 0
+        # Small enough that a member has parts of what others have: of a log, and of a snapshot.
+        replication.APPEND_BYTES = self.random.choice([1, 80, 1 << 20])
+        snapshots.CHUNK_BYTES = self.random.choice([7, 1 << 18])
         self.members: dict[int, Member] = {}
         self.network: list[tuple[int, int, int, int, Message]] = []
         self.count = 0
@@ -98,7 +104,7 @@ class World:
         """No more faults: within so many units there is a leader, and all members have all; else Violated."""
         self.cuts.clear()
         for member in list(self.members.values()):
-            member.full = False
+            member.full, member.paused_until = False, 0
             member.disk.fail_at = None
             if not member.running:
                 self._restart(member)
@@ -129,7 +135,7 @@ class World:
     def _unit(self, *, calm: bool) -> None:
         self.now += 1
         for member in list(self.members.values()):
-            if not member.running:
+            if not member.running or self._paused(member):
                 continue
             if member.held and self.random.random() < 0.3:
                 self._guarded(member, partial(self._finish, member))
@@ -141,14 +147,19 @@ class World:
                 member.raft.tick()
                 self._handle(member, calm=calm)
         while self.network and self.network[0][0] <= self.now:
-            _, _, sender, to, message = heapq.heappop(self.network)
+            _, count, sender, to, message = heapq.heappop(self.network)
             member = self.members[to]
+            if self._paused(member):
+                later = member.paused_until + self.random.randint(0, 5)
+                heapq.heappush(self.network, (later, count, sender, to, message))
+                continue
             if member.running and (sender, to) not in self.cuts:
                 member.raft.step(sender, message)
                 if calm or self.random.random() < 0.8:  # else together with what comes next
                     self._handle(member, calm=calm)
         if not calm:
-            for member in self.clients.ask(self.now, [m for m in self.members.values() if m.running]):
+            able = [m for m in self.members.values() if m.running and not self._paused(m)]
+            for member in self.clients.ask(self.now, able):
                 self._handle(member, calm=calm)
         self.clients.give_up(self.now)
 
@@ -240,6 +251,9 @@ class World:
                 member.full = not member.full
             elif member.full and chance() < 0.01:
                 member.full = False
+            if chance() < faults.pause:
+                self._note("pause")
+                member.paused_until = self.now + self.random.randint(20, 200)
         if chance() < faults.cut:
             self._cut()
         if self.cuts and chance() < faults.heal:
@@ -317,8 +331,12 @@ class World:
         self._note(name)
         self._handle(member)
 
+    def _paused(self, member: Member) -> bool:
+        return self.now < member.paused_until
+
     def _leader(self) -> Member | None:
-        leaders = [m for m in self.members.values() if m.running and m.raft.soft_state().role == "leader"]
+        able = [m for m in self.members.values() if m.running and not self._paused(m)]
+        leaders = [m for m in able if m.raft.soft_state().role == "leader"]
         return max(leaders, key=lambda m: m.raft.soft_state().term, default=None)
 
     def _note(self, what: str) -> None:
