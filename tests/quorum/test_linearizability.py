@@ -63,7 +63,8 @@ def test_right(name: str) -> None:
 def test_wrong(name: str) -> None:
     verdict = check(WRONG[name])
     assert not verdict.linearizable
-    assert len(verdict.failing) == len(WRONG[name])  # they are as small as can be
+    needed = 1 if name == "a read before its write" else len(WRONG[name])  # what came later explains nothing
+    assert len(verdict.failing) == needed  # none could be left out
     assert "NOT linearizable" in str(verdict)
 
 
