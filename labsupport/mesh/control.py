@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 
 from labsupport.mesh import changes, gateways, held, progress, status
 from labsupport.mesh.api import Name, Object, Reference
+from labsupport.mesh.certificates import Certificate
 from labsupport.mesh.edge import keeper
 from labsupport.mesh.model import Model
 from labsupport.mesh.serve.hub import Hub
@@ -103,6 +104,18 @@ class Control:
         before, self.edge_troubles = self.edge_troubles, troubles
         if other := {key for key in {*before, *troubles} if before.get(key) != troubles.get(key)}:
             self._say(other)
+
+    def told_certificate(self, name: Name, found: Certificate) -> None:
+        """What a Secret has that a Gateway names; from any thread."""
+        self._loop.call_soon_threadsafe(self._certificate, name, found)
+
+    def _certificate(self, name: Name, found: Certificate) -> None:
+        before, reference = self.model, Reference("Certificate", *name)
+        self.model = before.with_certificate(name, found)
+        if self.model is not before:
+            self._statuses |= status.touched(before, self.model, reference)
+            self._parts |= parts.affected(before, self.model, reference, self.hub.connected)
+            self._soon()
 
     def trust(self, roots: str) -> None:
         """The roots (PEM) are these now."""

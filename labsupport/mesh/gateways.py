@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 GROUP = "gateway.networking.k8s.io"
 ANY = "*"  # every host
 UNPRIVILEGED, SHIFT = 1024, 10_000  # ports below the first are answered this much higher in the Pod
+KINDS = ("HTTPRoute", "GRPCRoute")  # of routes that can be attached
+HTTP, HTTPS = PROTOCOLS = ("HTTP", "HTTPS")
 OWN_PORTS = range(names.ADMIN, names.ADMIN + 100)  # in a Pod with a proxy
 
 
@@ -33,6 +35,9 @@ class Listener:
     spaces: str  # from which namespaces routes may come: Same, All, Selector, None
     selector: Object = field(default_factory=dict)
     kinds: tuple[tuple[str, str], ...] = ()  # groups and kinds of routes; none: what the protocol has
+    certificates: tuple[
+        tuple[str, str, Name], ...
+    ] = ()  # groups, kinds and names of what HTTPS is served with
 
     @property
     def target(self) -> int:
@@ -69,12 +74,13 @@ def gateway(found: Object) -> Gateway:
     fault = "addresses cannot be asked for: its Service has its own" if spec.get("addresses") else ""
     if (spec.get("infrastructure") or {}).get("parametersRef"):
         fault = "there are no parameters of infrastructure"
-    listeners = tuple(_listener(each) for each in spec.get("listeners") or ())
+    name = api.name_of(found)
+    listeners = tuple(_listener(each, name.namespace) for each in spec.get("listeners") or ())
     generation = found["metadata"].get("generation", 0)
-    return Gateway(api.name_of(found), spec["gatewayClassName"], generation, listeners, fault)
+    return Gateway(name, spec["gatewayClassName"], generation, listeners, fault)
 
 
-def _listener(found: Object) -> Listener:
+def _listener(found: Object, namespace: str) -> Listener:
     allowed = found.get("allowedRoutes") or {}
     spaces = allowed.get("namespaces") or {}
     kinds = tuple((each.get("group", GROUP), each["kind"]) for each in allowed.get("kinds") or ())
@@ -86,6 +92,14 @@ def _listener(found: Object) -> Listener:
         spaces.get("from", "Same"),
         spaces.get("selector") or {},
         kinds,
+        tuple(
+            (
+                each.get("group", ""),
+                each.get("kind", "Secret"),
+                Name(each.get("namespace", namespace), each["name"]),
+            )
+            for each in (found.get("tls") or {}).get("certificateRefs") or ()
+        ),
     )
 
 
@@ -133,15 +147,19 @@ class Fault(NamedTuple):
 
 def fault(gateway: Gateway, listener: Listener) -> Fault | None:
     """What keeps a listener from being served. Of two that cannot both be, the first one is."""
-    if listener.protocol != "HTTP":
-        return Fault("UnsupportedProtocol", f"protocol {listener.protocol}: there is only HTTP")
+    if listener.protocol not in PROTOCOLS:
+        return Fault("UnsupportedProtocol", f"protocol {listener.protocol}: there are only HTTP and HTTPS")
     if listener.target in OWN_PORTS:
         return Fault("PortUnavailable", f"port {listener.port} is the proxy's own")
     for other in gateway.listeners:
         if other.name == listener.name:
             return None
-        if other.protocol != "HTTP":
+        if other.protocol not in PROTOCOLS:
             continue
+        if other.port == listener.port and other.protocol != listener.protocol:
+            return Fault(
+                "ProtocolConflict", f"listener {other.name} speaks {other.protocol} at the same port"
+            )
         if other.target == listener.target and other.port != listener.port:
             return Fault("PortUnavailable", f"in the Pod it would be the port of listener {other.name}")
         if (other.port, other.hostname) == (listener.port, listener.hostname):
@@ -152,6 +170,31 @@ def fault(gateway: Gateway, listener: Listener) -> Fault | None:
 def served(gateway: Gateway) -> list[Listener]:
     """The listeners that hold."""
     return [] if gateway.fault else [each for each in gateway.listeners if fault(gateway, each) is None]
+
+
+def unresolved(model: Model, gateway: Gateway, listener: Listener) -> Fault | None:
+    """What keeps a listener from its certificates: a reason of the condition ResolvedRefs."""
+    if listener.protocol != HTTPS:
+        return None
+    if not listener.certificates:
+        return Fault("InvalidCertificateRef", "no certificateRefs: there is nothing to serve TLS with")
+    for group, kind, name in listener.certificates:
+        if (group, kind) != ("", "Secret"):
+            return Fault("InvalidCertificateRef", f"{kind} {name}: certificates are in Secrets")
+        if name.namespace != gateway.name.namespace:
+            return Fault("RefNotPermitted", f"Secret {name} is not of the Gateway's own namespace")
+        held = model.certificates.get(name)
+        if held is None or held.fault:
+            text = held.fault if held else f"Secret {name} has not been looked at yet"
+            return Fault("InvalidCertificateRef", text)
+    return None
+
+
+def secrets(gateway: Gateway) -> list[Name]:
+    """The Secrets that a Gateway's listeners name and may have."""
+    named = {each for listener in gateway.listeners for each in listener.certificates}
+    own = gateway.name.namespace
+    return sorted(name for group, kind, name in named if (group, kind, name.namespace) == ("", "Secret", own))
 
 
 def attach(model: Model, gateway: Gateway, route: Route, parent: Parent) -> dict[str, list[str]] | Fault:
@@ -189,8 +232,7 @@ def attached(model: Model, gateway: Gateway) -> dict[str, dict[Reference, list[s
 
 
 def _allows(model: Model, gateway: Gateway, listener: Listener, route: Route) -> bool:
-    # There is no GRPCRoute here: what a Gateway does is to be compared with what routes of a Service do.
-    if route.kind != "HTTPRoute" or (listener.kinds and (GROUP, "HTTPRoute") not in listener.kinds):
+    if route.kind not in KINDS or (listener.kinds and (GROUP, route.kind) not in listener.kinds):
         return False
     if listener.spaces == "Selector":
         return selects(listener.selector, model.namespaces.get(route.name.namespace, {}))

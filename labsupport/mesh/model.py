@@ -22,6 +22,7 @@ from labsupport.mesh.api import (
     Workload,
 )
 from labsupport.mesh.authorization import AuthorizationPolicy
+from labsupport.mesh.certificates import Certificate
 from labsupport.mesh.egress import EgressPolicy
 from labsupport.mesh.gateways import Gateway, Grant
 from labsupport.mesh.traffic import TrafficPolicy, holding
@@ -75,6 +76,7 @@ class Model:
     gateways: Mapping[Name, Gateway] = field(default_factory=dict)
     classes: frozenset[str] = frozenset()  # GatewayClasses of this mesh
     grants: Mapping[Name, Grant] = field(default_factory=dict)
+    certificates: Mapping[Name, Certificate] = field(default_factory=dict)  # of Gateways' listeners
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # their labels
     egress: Mapping[Name, EgressPolicy] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
@@ -185,6 +187,10 @@ class Model:
     def with_grant(self, name: Name, now: Grant | None) -> Model:
         """With a ReferenceGrant."""
         return self._with("grants", name, now)
+
+    def with_certificate(self, name: Name, now: Certificate | None) -> Model:
+        """With what a Secret has that a Gateway's listener names."""
+        return self._with("certificates", name, now)
 
     def with_namespace(self, name: str, now: Mapping[str, str] | None) -> Model:
         """With a namespace of these labels."""

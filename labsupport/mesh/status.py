@@ -42,6 +42,9 @@ def touched(before: Model, after: Model, changed: Reference) -> set[Reference]:
             return {changed, *after.routes_at[name]}
         case "GatewayClass" | "Namespace" | "ReferenceGrant":
             return {changed}.union(*map(_at, after.gateways, repeat(after)))
+        case "Certificate":
+            named = (each for each in after.gateways.values() if name in gateways.secrets(each))
+            return {each.reference for each in named}
         case "EndpointSlice":
             return {
                 Reference("Gateway", *each) for each in after.gateways if _is_of(before, after, name, each)

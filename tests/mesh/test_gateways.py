@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from labsupport import kube
 from labsupport.errors import LabsError
-from labsupport.mesh import gateways, names, status
+from labsupport.mesh import certificates, gateways, names, status
 from labsupport.mesh.api import Name, Reference
 from labsupport.mesh.edge import keeper, workload
 from labsupport.mesh.edge import status as edge_status
+from labsupport.mesh.identity import ca
+from labsupport.mesh.serve import messages
+from labsupport.mesh.translate import envoy, gateway, parts
+from labsupport.mesh.translate.parts import Part
 from tests.mesh import samples
 from tests.mesh.samples import Object, to
 
@@ -70,7 +76,12 @@ OTHER = {"kind": "Namespace", "metadata": {"name": "other", "labels": {"edge": "
         ({"namespace": "other"}, {}, "NotAllowedByListeners"),
         ({"namespace": "other"}, {"allowedRoutes": {"namespaces": {"from": "All"}}}, "Accepted"),
         ({"namespace": "other"}, {"allowedRoutes": SELECTED}, "Accepted"),
-        ({"kind": "GRPCRoute"}, {}, "NotAllowedByListeners"),
+        ({"kind": "GRPCRoute"}, {}, "Accepted"),
+        (
+            {"kind": "GRPCRoute"},
+            {"allowedRoutes": {"kinds": [{"kind": "HTTPRoute"}]}},
+            "NotAllowedByListeners",
+        ),
         ({}, {"allowedRoutes": {"kinds": [{"kind": "GRPCRoute"}]}}, "NotAllowedByListeners"),
         ({}, {"protocol": "TLS"}, "NoMatchingParent"),
     ],
@@ -125,7 +136,8 @@ def test_it_is_programmed_once_a_proxy_is_ready_and_not_before() -> None:
     [
         ({"hostname": "a.example"}, "Accepted", "Accepted"),
         ({}, "Conflicted", "HostnameConflict"),
-        ({"protocol": "HTTPS", "port": 443}, "Accepted", "UnsupportedProtocol"),
+        ({"protocol": "TLS", "port": 443}, "Accepted", "UnsupportedProtocol"),
+        ({"protocol": "HTTPS", "hostname": "a.example"}, "Conflicted", "ProtocolConflict"),
         ({"port": 15006}, "Accepted", "PortUnavailable"),
         ({"port": 10080}, "Accepted", "PortUnavailable"),
     ],
@@ -139,6 +151,103 @@ def test_of_listeners_that_cannot_both_be_the_first_is(second: Object, type_: st
         "True",
         "Accepted" if reason == "Accepted" else "ListenersNotValid",
     )
+
+
+def secret(**changed: Any) -> Object:
+    """A Secret as kubectl makes it."""
+    root = ca.new_root("shop.example", datetime.now(UTC))
+    data = {"tls.crt": ca.pem(root.certificate), "tls.key": ca.key_pem(root.key), **changed.pop("data", {})}
+    made = {"type": "kubernetes.io/tls", **changed}
+    return {**made, "data": {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}}
+
+
+NAME = Name("shop", "shop-tls")
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (None, "there is no Secret"),
+        (secret(type="Opaque"), "of type Opaque"),
+        (secret(data={"tls.crt": "x"}), "no certificate in PEM"),
+        (secret(data={"tls.key": ""}), "no private key in PEM"),
+        (secret(data={"tls.key": ca.key_pem(ca.new_key())}), "not the key of"),
+        (secret(), ""),
+    ],
+)
+def test_what_is_wrong_with_a_secret_is_told(found: Object | None, why: str) -> None:
+    read = certificates.read(NAME, found)
+    assert why in read.fault
+    assert bool(read.fault) == bool(why)
+    assert bool(read.key) != bool(why)
+    assert "PRIVATE" not in repr(read)
+
+
+def secure(*refs: Object, **listener: Any) -> tuple[Object, ...]:
+    tls = {"certificateRefs": list(refs)}
+    return (samples.listener("tls", 443, protocol="HTTPS", tls=tls, **listener), samples.listener("http"))
+
+
+@pytest.mark.parametrize(
+    ("ref", "held", "reason"),
+    [
+        ({"name": "shop-tls"}, certificates.read(NAME, secret()), "ResolvedRefs"),
+        ({"name": "shop-tls"}, None, "InvalidCertificateRef"),
+        ({"name": "shop-tls"}, certificates.closed(NAME), "InvalidCertificateRef"),
+        ({"name": "shop-tls", "kind": "ConfigMap"}, None, "InvalidCertificateRef"),
+        ({"name": "shop-tls", "namespace": "other"}, None, "RefNotPermitted"),
+    ],
+)
+def test_a_listener_is_served_by_tls_once_its_certificate_is_there(
+    ref: Object, held: certificates.Certificate | None, reason: str
+) -> None:
+    made = samples.edge(*secure(ref, hostname="a.example"))
+    model = samples.model(*samples.shop(), *made).with_certificate(NAME, held)
+    status_ = edge_status.gateway_status(model, made[1], "", "", NOW)
+    assert status_ is not None
+    first, other = (said(each["conditions"]) for each in status_["listeners"])
+    ok = reason == "ResolvedRefs"
+    assert first["ResolvedRefs"] == ("True" if ok else "False", reason)
+    assert first["Programmed"][0] == ("True" if ok else "False")
+    assert other["Programmed"][0] == "True"
+    made_of = gateway.translate(model, samples.EDGE_POD)
+    found = {each.key.name: each.body for each in made_of if each.key.type_url != envoy.ROUTES}
+    plain = {"gateway/80"}
+    assert found.keys() == (plain | {"gateway/443", "certificate/shop/shop-tls"} if ok else plain)
+    if ok:
+        (chain,) = found["gateway/443"]["filter_chains"]
+        assert chain["filter_chain_match"] == {"server_names": ["a.example"]}
+        for resource in made_of:
+            messages.encode(resource.key.type_url, resource.body)
+    after = model.with_certificate(NAME, certificates.read(NAME, secret()))
+    changed = parts.affected(model, after, Reference("Certificate", *NAME), {samples.EDGE_POD})
+    if ref == {"name": "shop-tls"}:
+        assert Part(parts.WORKLOAD, samples.EDGE_POD) in changed
+
+
+def test_a_secret_that_is_closed_is_said_to_be_and_how_to_open_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = samples.edge(*secure({"name": "shop-tls"}))
+    cluster = Cluster(monkeypatch, *made)
+    told: list[certificates.Certificate] = []
+    cluster.told_certificate = lambda name, found: told.append(found)  # type: ignore[attr-defined]
+
+    def get(api: Any, version: str, kind: str, *name: str) -> None:
+        raise kube.Refused(403, "Forbidden", "no")
+
+    monkeypatch.setattr(kube, "get", get)
+    found = gateways.gateway(made[1])
+    assert cluster.keeper._certificates(cluster, found)  # type: ignore[arg-type]
+    assert "create role mesh-shop-tls --verb=get --resource=secrets --resource-name=shop-tls" in told[0].fault
+
+    def away(api: Any, version: str, kind: str, *name: str) -> None:
+        raise kube.Unreachable("no answer")
+
+    monkeypatch.setattr(kube, "get", away)
+    assert cluster.keeper._certificates(cluster, found)  # type: ignore[arg-type]
+    assert len(told) == 1  # what was read before holds
+    monkeypatch.setattr(kube, "get", lambda *_: secret())
+    assert not cluster.keeper._certificates(cluster, found)  # type: ignore[arg-type]
+    assert not told[1].fault
 
 
 def test_nothing_is_said_of_a_gateway_of_another_class() -> None:

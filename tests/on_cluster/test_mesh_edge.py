@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import grpc
 import pytest
 
 from labsupport.cluster.interface import Cluster
 from labsupport.patience import patient
+from labsupport.shop.echo import rpc
 from tests.conftest import LABS
 
 from .conftest import Mesh
@@ -78,7 +83,11 @@ def space(kubectl: Kubectl, mesh: Mesh) -> Iterator[None]:
         kubectl,
         policy("STRICT"),
         *(service(name, name) for name in ("server", "other")),
-        *(pod(name, container={**ECHO, "args": ["--port=8080"]}) for name in ("server", "other", "client")),
+        service("calls", "server", {"name": "grpc", "port": 7070}),
+        *(
+            pod(name, container={**ECHO, "args": ["--port=8080", "--grpc=7070"]})
+            for name in ("server", "other", "client")
+        ),
         gateway(),
         route("www", to("other", matches=[by_header]), to("server"), hosts=("www.shop.example",)),
         route("wide", {"backendRefs": shared}, hosts=("*.shop.example",)),
@@ -202,6 +211,90 @@ def test_the_control_plane_can_make_nothing_but_what_gateways_need(
     done = kubectl("-n", SPACE, "create", *words, who, check=False)
     assert done.returncode != 0
     assert "nothing but what belongs to a Gateway" in done.stderr
+
+
+def listener_says(kubectl: Kubectl, name: str) -> dict[str, tuple[str, str]]:
+    found = (get(kubectl, "gateway", "edge", namespace=SPACE).get("status") or {}).get("listeners") or []
+    said = [each for listener in found if listener["name"] == name for each in listener["conditions"]]
+    return {each["type"]: (each["status"], each["reason"]) for each in said}
+
+
+SELF_SIGNED = (
+    "cd /tmp && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=shop "
+    "-addext subjectAltName=DNS:tls.shop.example -keyout key -out chain 2>/dev/null && cat "
+)
+
+
+def test_https_is_served_by_a_secret_that_was_opened_to_the_mesh(
+    kubectl: Kubectl, cluster: Cluster, ask: Ask, tmp_path: Path
+) -> None:
+    here = ("-n", SPACE)
+    made = gateway()
+    tls = {"certificateRefs": [{"name": "edge-tls"}]}
+    https = {"name": "tls", "port": 443, "protocol": "HTTPS", "hostname": "tls.shop.example", "tls": tls}
+    made["spec"]["listeners"].append(https)
+    put(kubectl, made, route("tls", to("server"), sectionName="tls"), namespace=SPACE)
+    said = kubectl(*here, "exec", "client", "-c", "main", "--", "sh", "-c", f"{SELF_SIGNED} chain key").stdout
+    chain, key = tmp_path / "chain", tmp_path / "key"
+    end = said.index("-----BEGIN PRIVATE KEY")
+    chain.write_text(said[:end])
+    key.write_text(said[end:])
+    kubectl(*here, "create", "secret", "tls", "edge-tls", f"--cert={chain}", f"--key={key}")
+    lacking = ("False", "InvalidCertificateRef")
+    eventually(
+        lambda: listener_says(kubectl, "tls").get("ResolvedRefs") == lacking, "a closed Secret to be told"
+    )
+    assert ask("www.shop.example").server == "server"  # the others go on
+    command = [*LABS, "mesh", "gateways", "-n", SPACE, "--name", cluster.name]
+    told = subprocess.run(command, capture_output=True, text=True).stdout
+    assert "create role mesh-edge-tls --verb=get" in told, told
+    words = ("--verb=get", "--resource=secrets", "--resource-name=edge-tls")
+    kubectl(*here, "create", "role", "mesh-edge-tls", *words)
+    account = "--serviceaccount=labs-system:mesh-control"
+    kubectl(*here, "create", "rolebinding", "mesh-edge-tls", "--role=mesh-edge-tls", account)
+    done = ("True", "Programmed")
+    eventually(lambda: listener_says(kubectl, "tls").get("Programmed") == done, "the listener to be served")
+    place = urlsplit(cluster.url(EDGE, SPACE, 443)).netloc.split(":")
+    context = ssl.create_default_context(cafile=str(chain))
+
+    def secure(name: str) -> http.client.HTTPResponse:
+        raw = socket.create_connection((place[0], int(place[1])), timeout=patient(20))
+        client = http.client.HTTPConnection(name)
+        client.sock = context.wrap_socket(raw, server_hostname=name)
+        client.request("GET", "/", headers={"Host": "tls.shop.example"})
+        return client.getresponse()
+
+    text = secure("tls.shop.example").read().decode()
+    assert field(text, "Hostname") == "server"
+    assert EDGE_IDENTITY in text
+    assert "x-forwarded-proto:https" in text.lower().replace(" ", "")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        secure("www.shop.example")
+    assert ask("tls.shop.example").server != ""  # by HTTP it is the listener for *.shop.example
+
+
+def test_a_grpc_route_at_the_gateway(kubectl: Kubectl, cluster: Cluster, ask: Ask) -> None:
+    rule = {
+        "matches": [{"method": {"service": rpc.SERVICE, "method": rpc.METHOD}}],
+        "backendRefs": [{"name": "calls", "port": 7070}],
+    }
+    made = route("grpc", rule, hosts=("grpc.shop.example",))
+    put(kubectl, {**made, "kind": "GRPCRoute"}, namespace=SPACE)
+    place = urlsplit(cluster.url(EDGE, SPACE, 80)).netloc
+    options = (("grpc.default_authority", "grpc.shop.example"),)
+    with grpc.insecure_channel(place, options=options) as channel:
+
+        def answer(method: str) -> bytes:
+            try:
+                found: bytes = channel.unary_unary(f"/{rpc.SERVICE}/{method}")(b"", timeout=patient(10))
+            except grpc.RpcError as error:
+                return str(error.code().name).encode()
+            return found
+
+        eventually(lambda: b"Hostname=server" in answer(rpc.METHOD), "the GRPCRoute to hold")
+        assert EDGE_IDENTITY.encode() in answer(rpc.METHOD)
+        # What no rule matches goes on to the HTTPRoutes for *.shop.example; their Services speak no gRPC.
+        assert b"Hostname" not in answer("Another")
 
 
 def test_what_was_made_is_repaired(kubectl: Kubectl, ask: Ask) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from labsupport import kube
 from labsupport.errors import LabsError
 from labsupport.kube.follow import Followed, Follower
-from labsupport.mesh import gateways, names
+from labsupport.mesh import certificates, gateways, names
 from labsupport.mesh.api import Object, Reference
 from labsupport.mesh.edge import workload
 from labsupport.mesh.gateways import Gateway
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from labsupport.mesh.control import Control
 
+FORBIDDEN = 403
+SOON = 5.0  # where a Secret cannot be used yet
 log = logging.getLogger(__name__)
 INTERVAL = (
     60.0  # seconds between two looks at all, whatever watches told: what could not be made may be by now
@@ -62,12 +64,33 @@ class Keeper:
             if not control.begun:  # what is not known yet would be taken for gone
                 self._changed.wait(interval)
                 continue
-            found = {}
+            found, lacking = {}, False
             for reference, each in control.raw.items():
                 if reference.kind == "Gateway" and (trouble := self._kept(each)):
                     found[reference] = trouble
+                lacking |= reference.kind == "Gateway" and self._certificates(control, gateways.gateway(each))
             control.tell_edge(found)
-            self._changed.wait(interval)
+            self._changed.wait(min(interval, SOON) if lacking else interval)
+
+    def _certificates(self, control: Control, gateway: Gateway) -> bool:
+        """Tell what the Secrets of a Gateway have; whether one cannot be used. They are not watched: RBAC gives "get"
+        of one by name, and no more is asked for.
+        """
+        lacking = False
+        for name in gateways.secrets(gateway) if gateways.is_ours(control.model, gateway) else ():
+            try:
+                stored = kube.get(self._api, "v1", "Secret", name.name, name.namespace)
+            except LabsError as error:
+                lacking = True
+                if not isinstance(error, kube.Refused) or error.status != FORBIDDEN:
+                    log.warning("Secret %s: %s", name, error.what)
+                    continue  # a server in trouble takes nothing away
+                found = certificates.closed(name)
+            else:
+                found = certificates.read(name, stored)
+            control.told_certificate(name, found)
+            lacking |= bool(found.fault)
+        return lacking
 
     def _kept(self, found: Object) -> str:
         """Keep one Gateway's; returns what is wrong, "" where nothing is."""

@@ -12,8 +12,6 @@ from labsupport.mesh.model import Model
 from labsupport.mesh.progress import Progress, settled
 from labsupport.mesh.status import Condition, written
 
-SUPPORTED = [{"group": gateways.GROUP, "kind": "HTTPRoute"}]
-
 
 def class_status(found: Object, now: str) -> Object | None:
     """The status of a GatewayClass of this mesh as it should be, or None if it is so already, or is not ours."""
@@ -56,10 +54,10 @@ def gateway_status(
     for each in gateway.listeners:
         old: list[Object] = before.get("listeners") or []
         held: Object = next((e for e in old if e["name"] == each.name), {})
-        said = _listener(gateway, each, programmed)
+        said = _listener(model, gateway, each, programmed)
         listeners.append({
             "name": each.name,
-            "supportedKinds": SUPPORTED if _kinds(each) else [],
+            "supportedKinds": [{"group": gateways.GROUP, "kind": kind} for kind in _kinds(each)],
             "attachedRoutes": len(attached.get(each.name, ())),
             "conditions": written(said, gateway.generation, held.get("conditions") or [], now),
         })  # fmt: skip
@@ -94,18 +92,23 @@ def _accepted(gateway: Gateway) -> Condition:
     return Condition("Accepted", True, "Accepted", "it holds")
 
 
-def _kinds(listener: Listener) -> bool:
-    return not listener.kinds or (gateways.GROUP, "HTTPRoute") in listener.kinds
+def _kinds(listener: Listener) -> list[str]:
+    """The kinds of routes that can be attached, of those that it asks for."""
+    return [each for each in gateways.KINDS if not listener.kinds or (gateways.GROUP, each) in listener.kinds]
 
 
-def _listener(gateway: Gateway, listener: Listener, programmed: Condition) -> list[Condition]:
+def _listener(model: Model, gateway: Gateway, listener: Listener, programmed: Condition) -> list[Condition]:
     found: Fault | None = gateways.fault(gateway, listener)
-    conflict = found is not None and found.reason == "HostnameConflict"
-    unknown = [kind for group, kind in listener.kinds if (group, kind) != (gateways.GROUP, "HTTPRoute")]
+    conflict = found is not None and found.reason in ("HostnameConflict", "ProtocolConflict")
+    known = {(gateways.GROUP, each) for each in gateways.KINDS}
+    unknown = [kind for group, kind in listener.kinds if (group, kind) not in known]
     refs = Condition("ResolvedRefs", True, "ResolvedRefs", "all that it names is there")
     if unknown:
-        text = f"only HTTPRoutes can be attached, not {', '.join(unknown)}"
+        text = f"{' and '.join(gateways.KINDS)} can be attached, not {', '.join(unknown)}"
         refs = Condition("ResolvedRefs", False, "InvalidRouteKinds", text)
+    if lacking := gateways.unresolved(model, gateway, listener):
+        refs = Condition("ResolvedRefs", False, *lacking)
+        programmed = Condition("Programmed", False, "Invalid", lacking.message)
     said = found or Fault("Accepted", "it holds")
     alone = Condition(
         "Conflicted", conflict, *(said if conflict else ("NoConflicts", "no other one is in its way"))

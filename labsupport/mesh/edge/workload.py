@@ -63,10 +63,10 @@ def _selector(gateway: Gateway) -> dict[str, str]:
 
 def _ports(gateway: Gateway) -> list[Object]:
     """The Service's ports; a port that several listeners have is one."""
-    targets = {each.port: each.target for each in gateways.served(gateway)}
+    found = {each.port: (each.protocol.lower(), each.target) for each in gateways.served(gateway)}
     return [
-        {"name": f"http-{port}", "port": port, "targetPort": target, "appProtocol": "http", "protocol": "TCP"}
-        for port, target in sorted(targets.items())
+        {"name": f"{kind}-{port}", "port": port, "targetPort": target, "appProtocol": kind, "protocol": "TCP"}
+        for port, (kind, target) in sorted(found.items())
     ]
 
 

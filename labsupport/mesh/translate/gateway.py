@@ -12,7 +12,7 @@ from labsupport.mesh import gateways
 from labsupport.mesh.api import Name, Reference
 from labsupport.mesh.gateways import Gateway, Listener
 from labsupport.mesh.model import Model
-from labsupport.mesh.translate import envoy, reports, routes, traffic
+from labsupport.mesh.translate import envoy, reports, routes, tls, traffic
 from labsupport.mesh.translate.envoy import Json
 from labsupport.mesh.translate.resource import Key, Resource, of_workload
 from labsupport.mesh.translate.routes import Entry, Place
@@ -36,14 +36,19 @@ def translate(model: Model, pod: Name) -> list[Resource]:
         return []
     attached = gateways.attached(model, gateway)
     found, scope = [], of_workload(pod)
-    for port in sorted({each.port for each in gateways.served(gateway)}):
-        here = [each for each in gateways.served(gateway) if each.port == port]
+    usable = [each for each in gateways.served(gateway) if not gateways.unresolved(model, gateway, each)]
+    for name in sorted({name for each in usable for _, _, name in each.certificates}):
+        held, label = model.certificates[name], _secret(name)
+        secret = tls.pair(label, held.chain, held.key)
+        found.append(Resource(Key(envoy.SECRET, scope, label), secret, (gateway.reference,)))
+    for port in sorted({each.port for each in usable}):
+        here = [each for each in usable if each.port == port]
         sources = {reference for each in here for reference in attached[each.name]}
         label = f"gateway/{port}"
         found += [
             Resource(
                 Key(envoy.LISTENER, scope, label),
-                listener(model, label, here[0].target),
+                listener(model, label, here),
                 (gateway.reference,),
             ),
             Resource(
@@ -55,7 +60,11 @@ def translate(model: Model, pod: Name) -> list[Resource]:
     return found
 
 
-def listener(model: Model, name: str, port: int) -> Json:
+def _secret(name: Name) -> str:
+    return f"certificate/{name}"
+
+
+def listener(model: Model, name: str, listeners: list[Listener]) -> Json:
     """A port that anybody may call: what a stranger says of himself is believed nowhere."""
     manager = envoy.http(
         name,
@@ -75,12 +84,24 @@ def listener(model: Model, name: str, port: int) -> Json:
         http2_protocol_options=_HTTP2,
         **reports.http(model, reports.INBOUND),
     )
-    return {
+    made: Json = {
         "name": name,
-        "address": envoy.address("0.0.0.0", port),  # noqa: S104 (of the Pod)
+        "address": envoy.address("0.0.0.0", listeners[0].target),  # noqa: S104 (of the Pod)
         "traffic_direction": "OUTBOUND",
-        "filter_chains": [{"name": "http", "filters": [manager]}],
     }
+    if listeners[0].protocol == gateways.HTTP:
+        return {**made, "filter_chains": [{"name": "http", "filters": [manager]}]}
+    # Which certificate is shown is told by the name in the client's TLS (SNI); which routes hold, by Host, as without.
+    chains = [
+        {
+            "name": f"https {each.hostname}".strip(),
+            **({"filter_chain_match": {"server_names": [each.hostname]}} if each.hostname else {}),
+            "filters": [manager],
+            "transport_socket": tls.public(_secret(held) for _, _, held in each.certificates),
+        }
+        for each in listeners
+    ]
+    return {**made, "listener_filters": envoy.inspectors()[:1], "filter_chains": chains}
 
 
 def configuration(

@@ -164,6 +164,8 @@ def _gateways_of(before: Model, after: Model, changed: Reference) -> set[Name]:
             return {parent for route in routes_ for parent in gateways.parents(route)}
         case "Namespace" | "GatewayClass" | "ReferenceGrant":
             return set(after.gateways)
+        case "Certificate":
+            return {each.name for each in after.gateways.values() if name in gateways.secrets(each)}
     return set()
 
 

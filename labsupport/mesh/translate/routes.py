@@ -117,7 +117,8 @@ def entries(model: Model, routes: Iterable[Route], place: Place) -> Iterator[Ent
                     continue  # nothing can be found by it; the route's status says so
                 read = matches.read(route.kind, match)
                 # Of equals the older route wins, then the name in the alphabet, then the order in the file.
-                order = (*read.order, route.created, route.name, index, position)
+                # Where both kinds are, at a Gateway, what is for gRPC alone comes first.
+                order = (route.kind, *read.order, route.created, route.name, index, position)
                 body = {
                     "name": _label(route, index, rule),
                     "match": read.envoy,

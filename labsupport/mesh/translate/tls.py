@@ -36,6 +36,26 @@ def downstream(protocols: list[str]) -> Json:
     )
 
 
+def public(certificates: Iterable[str]) -> Json:
+    """The server's side for strangers, by these secrets; nobody is asked for a certificate."""
+    held = [{"name": each, "sds_config": ADS} for each in certificates]
+    return typed(
+        "envoy.transport_sockets.tls",
+        f"{_MESSAGES}.DownstreamTlsContext",
+        common_tls_context={
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+            "alpn_protocols": ["h2", "http/1.1"],
+            "tls_certificate_sds_secret_configs": held,
+        },
+    )
+
+
+def pair(name: str, chain: str, key: str) -> Json:
+    """The secret with a certificate chain and its key (PEM)."""
+    held = {"certificate_chain": {"inline_string": chain}, "private_key": {"inline_string": key}}
+    return {"name": name, "tls_certificate": held}
+
+
 def trust(roots: str) -> Json:
     """The secret with the roots (PEM)."""
     return {"name": names.TRUST, "validation_context": {"trusted_ca": {"inline_string": roots}}}
