@@ -93,9 +93,11 @@ class Api:
         except NotEnough as error:
             fix = "bring more members that hold a share back, or have the key handed on"
             return web.json_response({"error": str(error), "fix": fix}, status=503)
-        except (Busy, Refused) as error:
-            fix = "ask again in a moment" if isinstance(error, Busy) else "see the status of the member"
-            return web.json_response({"error": str(error), "fix": fix}, status=409)
+        except Busy as error:
+            body = {"error": str(error), "fix": "ask again in a moment"}
+            return web.json_response(body, status=503, headers={"Retry-After": "1"})
+        except Refused as error:
+            return web.json_response({"error": str(error), "fix": "see the status of the member"}, status=409)
         except Answer as answer:
             return web.json_response({"error": answer.what, "fix": answer.fix}, status=answer.status)
         except web.HTTPException as error:

@@ -111,6 +111,10 @@ class Client:
         told: dict[str, Any] = answer.json()
         return told
 
+    def turn(self) -> None:
+        """Ask another member first from here on."""
+        self._at = (self._at + 1) % len(self._urls)
+
     def snapshot(self) -> tuple[bytes, str]:
         """A back-up's bytes and their SHA-256 as the member gave it; needs the admin's token. Raises Unavailable."""
         answer = self._answer("GET", "/v1/admin/snapshot")
@@ -179,7 +183,7 @@ class Client:
         self._at = self._urls.index(url)
 
     def _next(self) -> None:
-        self._at = (self._at + 1) % len(self._urls)
+        self.turn()
         time.sleep(PAUSE)
 
 
