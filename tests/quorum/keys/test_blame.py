@@ -9,6 +9,7 @@ import pytest
 
 from labsupport.quorum.keys import blame, deal, frost, proofs
 from labsupport.quorum.keys.blame import WrongPartialSignature
+from labsupport.quorum.keys.broadcast import Bundle
 from labsupport.quorum.keys.deal import Deal, Plan, Verdict
 from labsupport.quorum.keys.frost import SignatureShare
 from labsupport.quorum.keys.group import ONE, Scalar, base
@@ -31,7 +32,14 @@ def all_accusations(signed: list[Signed]) -> list[blame.Accusation]:
 
 
 def said(part: Honest) -> list[Signed]:
-    return [each for heard in part.ceremony.talk.heard.values() for each in heard]
+    """What a member has heard; and each signature that it passes on, as if its signer had said that itself."""
+    bundle = Bundle.from_bytes(part.ceremony.outgoing)
+    passed_on = [
+        Signed(link.signer, bundle.session, bundle.phase, relay.body, link.signature)
+        for relay in bundle.relays
+        for link in relay.links
+    ]
+    return [each for heard in part.ceremony.talk.heard.values() for each in heard] + passed_on
 
 
 def signed_in(plan: Plan, parts: list[Honest]) -> list[Signed]:
@@ -46,11 +54,12 @@ def test_what_honest_members_sign_proves_nothing_against_them() -> None:
     who = identities(3)
     plan, other = fresh_plan(who, 2), fresh_plan(who, 2)
     signed = signed_in(plan, [Honest(plan, each) for each in who.values()])
-    signed += signed_in(
-        other,
-        [simulation.WrongShares(other, who[1]), Honest(other, who[2]), Honest(other, who[3])],
+    there = signed_in(
+        other, [simulation.WrongShares(other, who[1]), Honest(other, who[2]), Honest(other, who[3])]
     )
-    assert len(signed) == 12
+    # Three deals, three verdicts, and each of these passed on by two; of the other ceremony without the last.
+    signed += [each for each in there if each.by(who[each.signer].member)]
+    assert len(signed) == 6 + 12 + 6
     for judged in (plan, other):
         proven = [each for each in all_accusations(signed) if each.proven(judged)]
         assert {(type(each).__name__, each.culprit) for each in proven} == (

@@ -132,6 +132,8 @@ def test_what_does_not_count(members: dict[int, Identity]) -> None:
         bundle(links(good.links[0], Link(4, bytes(64)))),
         bundle(links(good.links[0], Link(9, stranger.endorse(SESSION, "deal", 5, b"x")))),
         bundle(Relay(3, b"x", (Link(3, good.links[0].signature),))),
+        # What a member has passed on, as if it had said it itself.
+        bundle(Relay(4, b"x", (good.links[1],))),
         bundle(Relay(9, b"x", (Link(9, stranger.endorse(SESSION, "deal", 9, b"x")),))),
         bundle(links(Link(5, members[5].endorse(SESSION, "verdict", 5, b"x")))),
         bundle(links(Link(5, members[5].endorse(bytes(31) + b"1", "deal", 5, b"x")))),
