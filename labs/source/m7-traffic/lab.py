@@ -91,19 +91,16 @@ from math import sqrt
 NEXT = {1: 10, 10: 30, 30: 60, 60: 100, 100: 100}
 
 
-def surprising(errors, expected):
-    """Whether so many errors are more than chance gives, where `expected` were to be expected."""
-    return errors > expected + 4 * sqrt(expected) + 2
-
-
 def decide(weight, stable, canary):
     """How many percent the canary gets next."""
     ### BEGIN SOLUTION: return weight
     if weight == 100:
         return 100
     requests, errors = canary
-    usual = (stable[1] + 1) / (stable[0] + 100)
-    if surprising(errors, usual * requests):
+    ratio = requests / (stable[0] + 1)
+    expected = (stable[1] + 1) * ratio  # if it were as good as stable
+    # Chance is in both counts: in the canary's, and in that which is expected.
+    if errors > expected + 5 * sqrt(expected * (1 + ratio)) + 3:
         return 0
     if requests < (20 if weight == 1 else 200):
         return weight
@@ -126,7 +123,7 @@ for look in drawn.looks[:12]:
 print(drawn.ended)
 
 # %% [markdown]
-# When you like what it does, have it lead real ones. The check draws 40 rollouts of each kind, and makes two on the
+# When you like what it does, have it lead real ones. The check draws 120 rollouts of each kind, and makes two on the
 # cluster.
 
 # %% exercise="m7-canary"
@@ -202,12 +199,123 @@ kube.delete(lab.api, [turns], namespace=lab.namespace)
 faults.change(lab.api, lab.namespace, slow, "inventory", latency_ms=0)
 
 # %% [markdown]
+# ## `m7-retries`: what trying again costs
+#
+# Now a dependency that is down: each Pod of the inventory answers 503, whatever it is asked. A proxy can try again
+# what failed, and nobody has to write that loop into an application (lab M1). This says how often:
+
+# %%
+print(lab.read("start/again.yaml"))
+
+# %% [markdown]
+# Customers count requests, Pods count tries. The customers send 300 requests, 30 at a time. **How many requests do the
+# three Pods see together? And how many, if of those that are open at a time at most one in five may be a retry (a
+# *budget* of 20 per cent)?** Commit one of these: `"1200, and 1200"`, `"1200, and 300"`, `"1200, and less than 400"`,
+# `"400, and 300"`.
+
+# %% exercise="m7-retries"
+### BEGIN SOLUTION: guess = None  # one of the four texts
+guess = "1200, and less than 400"
+### END SOLUTION
+lab.predict("m7-retries", guess)
+
+# %%
+lab.check("m7-retries")
+
+# %%
+pods = faults.ready_pods(lab.api, lab.namespace, "app=inventory")
+
+
+def seen():
+    """How many requests the Pods of the inventory have had."""
+    return sum(faults.requests(lab.api, lab.namespace, pod, "inventory") for pod in pods)
+
+
+for pod in pods:
+    faults.change(lab.api, lab.namespace, pod, "inventory", error_rate=1, latency_ms=20)
+
+for policy in ("start/again.yaml", "start/budget.yaml"):
+    lab.apply(lab.read(policy))
+    before = seen()
+    came = lab.load("http://inventory/stock/tea", requests=300, connections=30)
+    print(f"{policy}: {came.ok} of 300 customers were served, and the Pods saw {seen() - before} requests")
+
+# %% [markdown]
+# No customer got anything, either way. But what is down, or near it, had four times the work without a budget. The
+# policy goes, and the Pods are well again:
+
+# %%
+again = {**turns, "metadata": {"name": "again"}}
+kube.delete(lab.api, [again], namespace=lab.namespace)
+for pod in pods:
+    faults.change(lab.api, lab.namespace, pod, "inventory", error_rate=0, latency_ms=0)
+
+# %% [markdown]
+# ## `m7-timeout`: how long is too long
+#
+# What is down says so at once. What hangs takes its callers with it: their threads, their connections, their customers'
+# patience. Neither Kubernetes nor the mesh ends a wait that nobody has limited. **See to it that**
+#
+# - who calls the inventory has an answer or an error within one second, whatever the Pods do;
+# - a Pod that has not answered after 300 ms is not waited for: the request is made again, at another Pod, as long as
+#   the second lasts;
+# - a Pod that takes 150 ms is not too slow.
+#
+# Routes and traffic policies both have a word in it. The check has Pods hang, and looks at the clock.
+
+# %%
+# !labs kubectl explain httproute.spec.rules.timeouts
+# !labs kubectl explain trafficpolicy.spec.retries
+
+# %% exercise="m7-timeout"
+### BEGIN SOLUTION: # YOUR YAML HERE, by lab.apply("""...""")
+lab.apply("""
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata:
+  name: inventory
+spec:
+  parentRefs:
+    - {group: "", kind: Service, name: inventory}
+  rules:
+    - backendRefs:
+        - {name: inventory, port: 80}
+      timeouts: {request: 1s, backendRequest: 300ms}
+---
+apiVersion: mesh.labs.example/v1alpha1
+kind: TrafficPolicy
+metadata:
+  name: inventory
+spec:
+  targetRefs:
+    - {group: "", kind: Service, name: inventory}
+  retries:
+    attempts: 3
+    when: [Reset]
+""")
+### END SOLUTION
+
+# %%
+lab.check("m7-timeout")
+
+# %% [markdown]
+# One Pod hangs for two seconds. Who meets it, waits for 300 ms and is served by another:
+
+# %%
+faults.change(lab.api, lab.namespace, slow, "inventory", latency_ms=2000)
+lab.load("http://inventory/stock/tea", requests=40, connections=2)
+
+# %%
+faults.change(lab.api, lab.namespace, slow, "inventory", latency_ms=0)
+
+# %% [markdown]
 # ## `m7-outlier`: one of three is broken
 #
-# Slow is one thing, broken another: a Pod that answers 503 at once has never many requests open, so least request
-# *likes* it. Its health page is fine, so kubelet keeps it in the Service. **See to it that customers hardly notice: few
-# requests fail while one of the three Pods answers nothing but 503, that Pod is hardly asked, and it is asked again
-# soon after it is well.** The check breaks a Pod, and mends it. A `TrafficPolicy` has something for it:
+# One Pod of three now answers 503, and at once. It never has many requests open, so least request *likes* it. Its
+# health page is fine, so kubelet keeps it in the Service. **See to it that customers hardly notice: few requests fail
+# while one of the three Pods answers nothing but 503, that Pod is hardly asked, and it is asked again soon after it is
+# well.** The check breaks a Pod, and mends it. A `TrafficPolicy` has something for it. (Of a Service one policy holds,
+# and nothing is merged: what is new goes into the one that you have.)
 
 # %%
 # !labs kubectl explain trafficpolicy.spec.outlier
@@ -222,6 +330,9 @@ metadata:
 spec:
   targetRefs:
     - {group: "", kind: Service, name: inventory}
+  retries:
+    attempts: 3
+    when: [Reset]
   outlier:
     consecutiveErrors: 3
     interval: 1s
@@ -238,4 +349,6 @@ lab.check("m7-outlier")
 # - A route in the mesh is attached to a Service and obeyed by its callers, request by request.
 # - A canary is judged against stable at the same time, by counts that are large enough for the difference that matters.
 # - A balancer that looks at open requests spares slow Pods and is drawn to those that fail quickly.
+# - Retries multiply the load on what fails; a budget limits them, and a limit of time ends them.
+# - A request has two clocks, one for the whole and one for each try, and neither runs until somebody sets it.
 # - Ejection finds by answers what probes cannot see; retries save a request, and do not stop asking.

@@ -1,4 +1,4 @@
-"""Faults of the shop's Pods, on demand (labsupport/shop/faults.py): slow answers, errors."""
+"""Faults of the shop's Pods, on demand (labsupport/shop/faults.py): slow answers, errors; and what they counted."""
 
 from __future__ import annotations
 
@@ -21,3 +21,10 @@ def change(api: ApiClient, namespace: str, pod: str, container: str, **faults: A
     """Make an application answer wrongly, or well again (error_rate=0, latency_ms=0). Errors: LabsError."""
     words = ["curl", "-sf", "-X", "PUT", "-d", json.dumps(faults), "localhost:8080/faults"]
     execute(api, namespace, pod, words, container=container)
+
+
+def requests(api: ApiClient, namespace: str, pod: str, container: str) -> int:
+    """How many requests an application of the shop has been through with since it began. Errors: LabsError."""
+    words = ["curl", "-sf", "localhost:8080/counters"]
+    counted = json.loads(execute(api, namespace, pod, words, container=container))
+    return sum(counted["requests"].values())

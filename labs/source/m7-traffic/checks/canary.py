@@ -12,10 +12,12 @@ from labsupport.errors import LabsError
 from .traffic import pods, set_faults
 
 DEPLOYED = "canary"
-RUNS, BATCH, SEED = 40, 400, 20261130
+RUNS, BATCH, SEED = 120, 400, 20261130
 USUAL, BAD = 0.005, 0.1
 HIGHEST = 30  # percent that a bad canary may have had
-UNLUCKY = 2  # of RUNS: a function that goes wrong once in a thousand times has three unlucky runs once in 100,000 times
+# Of RUNS. A function that goes wrong once in a thousand times has four unlucky runs once in 100,000 times; one that
+# goes wrong one time in NEAREST or more often has so few of them at most once in 10,000 times.
+UNLUCKY, NEAREST = 3, 0.126
 # What is drawn: the error rates of stable and canary, how it is to end.
 CASES = {
     "good": (USUAL, USUAL, "promoted"),
@@ -23,6 +25,11 @@ CASES = {
     "dead": (USUAL, 1.0, "withdrawn"),
     "both": (BAD, BAD, "promoted"),
 }
+
+
+def bad_luck(wrong: int) -> bool:
+    """Whether a good function may have led so many of RUNS rollouts wrongly."""
+    return wrong <= UNLUCKY
 
 
 def run_cases(
@@ -50,7 +57,7 @@ def run_cases(
 
 
 def canary_offline(probe: Probe) -> Outcome:
-    """m7-canary: 40 rollouts each of a good, a bad and a dead canary, and of one that is as bad as what was there."""
+    """m7-canary: RUNS rollouts each of a good, a bad and a dead canary, and of one that is as bad as what was there."""
     with probe.function("decide", 3) as call:
         found = call.drive(run_cases, CASES, RUNS, BATCH, SEED, about=f"{RUNS * len(CASES)} drawn rollouts")
     where = f"{RUNS} drawn rollouts each of {len(CASES)} kinds, {BATCH} requests before each look"
@@ -99,7 +106,7 @@ def canary_offline(probe: Probe) -> Outcome:
         wrong = [
             each for each in found[name] if each[0] != wanted or (wanted == "withdrawn" and each[1] > HIGHEST)
         ]
-        if len(wrong) > UNLUCKY:
+        if not bad_luck(len(wrong)):
             ends = ", ".join(sorted({f"{ended} at {highest} %" for ended, highest, _, _ in wrong})[:3])
             return not_yet(f"m7-canary/{diagnostic}", f"{len(wrong)} of {RUNS} {text} ({ends}).", where, look)
     looks = sorted(each[3] for each in found["good"])[RUNS // 2]

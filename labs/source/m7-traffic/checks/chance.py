@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 ALPHA = 1e-5  # how often a right answer is taken for a wrong one, both sides together
@@ -26,6 +27,7 @@ def tail(total: int, share: float, low: int, high: int) -> float:
     return max(0.0, 1.0 - inside)
 
 
+@functools.cache
 def bounds(total: int, share: float) -> tuple[int, int]:
     """The narrowest counts around the expected one that a right answer leaves at most with ALPHA."""
     middle = round(total * share)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 from labsupport.course.exercise import Outcome, Probe, not_yet, passed
-from labsupport.kube.execute import execute
 
-from .traffic import load, pods, set_faults
+from .traffic import in_force, load, pods, requests_of, set_faults
 
 URL = "http://inventory/stock/tea"
 REQUESTS, RATE = 600, 150
 NOTICED = 80  # failed requests of REQUESTS that are a few: without anything done about it, 200 fail
+ASKED = 100  # tries at the broken Pod that are few: a third of REQUESTS without anything done about it
 BACK = 15.0  # seconds within which a Pod that is well again must be asked again
+
+
+def told(failed: int, asked: int) -> str:
+    """The finding, or "": of REQUESTS so many failed, and the broken Pod was asked so often."""
+    if failed > NOTICED:
+        return "noticed"
+    return "hidden" if asked > ASKED else ""
 
 
 def outlier(probe: Probe) -> Outcome:
@@ -26,6 +32,7 @@ def outlier(probe: Probe) -> Outcome:
             "Pods with the label app=inventory",
             "The service must survive with its three Pods as they are: none is to be taken away.",
         )
+    in_force(probe, "m7-outlier", "inventory")
     ill = found[0]
     where = f"{REQUESTS} requests to the inventory, of whose three Pods one answers nothing but 503"
     for pod in found:
@@ -35,13 +42,14 @@ def outlier(probe: Probe) -> Outcome:
         came = load(
             probe, URL, requests=60, rate=RATE
         )  # a policy that was just applied is in force after these
-        before = _requests(probe, ill)
+        before = requests_of(probe, ill, "inventory")
         came = load(probe, URL, requests=REQUESTS, connections=4, rate=RATE)
-        asked = _requests(probe, ill) - before
+        asked = requests_of(probe, ill, "inventory") - before
     finally:
         set_faults(probe, ill, "inventory", error_rate=0.0)
     failed = REQUESTS - came.ok
-    if failed > NOTICED:
+    finding = told(failed, asked)
+    if finding == "noticed":
         return not_yet(
             "m7-outlier/noticed",
             f"{failed} of {REQUESTS} requests failed; the broken Pod had {asked}.",
@@ -49,7 +57,7 @@ def outlier(probe: Probe) -> Outcome:
             "Does the mesh take your policy (`labs kubectl get trafficpolicies`), and after how many errors is a Pod "
             "left alone?",
         )
-    if asked > REQUESTS / 6:
+    if finding == "hidden":
         return not_yet(
             "m7-outlier/hidden",
             f"Only {failed} of {REQUESTS} requests failed, but the broken Pod was asked {asked} times.",
@@ -70,9 +78,3 @@ def outlier(probe: Probe) -> Outcome:
         where,
         "How long is a Pod left alone, and how often does the proxy look whether that time is over?",
     )
-
-
-def _requests(probe: Probe, pod: str) -> int:
-    words = ["curl", "-s", "localhost:8080/counters"]
-    counters = json.loads(execute(probe.api, probe.namespace, pod, words, container="inventory"))
-    return sum(counters["requests"].values())
