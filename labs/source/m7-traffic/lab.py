@@ -52,7 +52,7 @@ lab.check("m7-split")
 
 # %%
 # !labs kubectl -n {lab.namespace} get httproutes
-# !labs mesh routes --help | head -5
+# !labs mesh routes -n {lab.namespace}
 
 # %% [markdown]
 # ## A rollout, led by you
@@ -105,9 +105,8 @@ def decide(weight, stable, canary):
     if requests < (20 if weight == 1 else 200):
         return weight
     return NEXT[weight]
+    ### END SOLUTION
 
-
-### END SOLUTION
 
 # %% [markdown]
 # A rollout can be drawn, without a cluster: 400 requests before each look, a canary of which one request in ten fails.
@@ -117,9 +116,11 @@ import random
 
 from labsupport.shop import rollout
 
-drawn = rollout.roll_out(decide, rollout.simulated(0.005, 0.1, 400, random.Random(7)))
+requests = rollout.simulated(0.005, 0.1, 400, random.Random(7))
+drawn = rollout.roll_out(decide, requests)
 for look in drawn.looks[:12]:
-    print(f"{look.weight:3} %  stable {tuple(look.stable)}  canary {tuple(look.canary)}  -> {look.said}")
+    counts = f"stable {tuple(look.stable)}  canary {tuple(look.canary)}"
+    print(f"{look.weight:3} %  {counts}  -> {look.said}")
 print(drawn.ended)
 
 # %% [markdown]
@@ -223,22 +224,22 @@ lab.predict("m7-retries", guess)
 lab.check("m7-retries")
 
 # %%
-pods = faults.ready_pods(lab.api, lab.namespace, "app=inventory")
+here = (lab.api, lab.namespace)
+pods = faults.ready_pods(*here, "app=inventory")
+for pod in pods:
+    faults.change(*here, pod, "inventory", error_rate=1, latency_ms=20)
 
 
 def seen():
     """How many requests the Pods of the inventory have had."""
-    return sum(faults.requests(lab.api, lab.namespace, pod, "inventory") for pod in pods)
+    return sum(faults.requests(*here, pod, "inventory") for pod in pods)
 
-
-for pod in pods:
-    faults.change(lab.api, lab.namespace, pod, "inventory", error_rate=1, latency_ms=20)
 
 for policy in ("start/again.yaml", "start/budget.yaml"):
     lab.apply(lab.read(policy))
     before = seen()
     came = lab.load("http://inventory/stock/tea", requests=300, connections=30)
-    print(f"{policy}: {came.ok} of 300 customers were served, and the Pods saw {seen() - before} requests")
+    print(f"{policy}: {came.ok} of 300 were served; the Pods saw {seen() - before}")
 
 # %% [markdown]
 # No customer got anything, either way. But what is down, or near it, had four times the work without a budget. The
@@ -248,7 +249,7 @@ for policy in ("start/again.yaml", "start/budget.yaml"):
 again = {**turns, "metadata": {"name": "again"}}
 kube.delete(lab.api, [again], namespace=lab.namespace)
 for pod in pods:
-    faults.change(lab.api, lab.namespace, pod, "inventory", error_rate=0, latency_ms=0)
+    faults.change(*here, pod, "inventory", error_rate=0, latency_ms=0)
 
 # %% [markdown]
 # ## `m7-timeout`: how long is too long
