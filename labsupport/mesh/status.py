@@ -14,7 +14,7 @@ from labsupport.mesh import api, authorization, changes, gateways, names, traffi
 from labsupport.mesh.api import Name, Object, Parent, Reference, Route
 from labsupport.mesh.model import Model, parents
 from labsupport.mesh.progress import Progress, settled
-from labsupport.mesh.translate import routes
+from labsupport.mesh.translate import reports, routes
 from labsupport.mesh.translate.services import speaks_http
 
 
@@ -61,7 +61,10 @@ def touched(before: Model, after: Model, changed: Reference) -> set[Reference]:
             own = {each for each in after.gateways if gateways.service_of(each) == name}
             at = {Reference("Gateway", *each) for each in own}
             found_ = after.routes_of[name] | after.users_of[name] | before.routes_of[name]
-            return set(found_) | _policies(after, name) | at
+            tracing = after.settings.tracing
+            config = {Reference("MeshConfig", *changes.MESH_CONFIG)}
+            traced = config if tracing is not None and tracing.service == name else set()
+            return set(found_) | _policies(after, name) | at | traced
     return set()
 
 
@@ -100,7 +103,16 @@ def policy_conditions(
         standing = traffic.standing(model, traffic.traffic_policy(found))
     before = (found.get("status") or {}).get("conditions") or []
     held = settled(before, found["metadata"].get("generation", 0))
-    return [Condition("Accepted", *standing), programmed(refusal, progress, held)]
+    of_config = [_collector(model)] if reference.kind == "MeshConfig" else []
+    return [Condition("Accepted", *standing), *of_config, programmed(refusal, progress, held)]
+
+
+def _collector(model: Model) -> Condition:
+    """Whether what the MeshConfig names is there: the collector of spans."""
+    if why := reports.no_collector(model):
+        text = f"tracing.collector: {why}. Until it is there no spans are made; all else holds"
+        return Condition("ResolvedRefs", False, "BackendNotFound", text)
+    return Condition("ResolvedRefs", True, "ResolvedRefs", "all that it names is there")
 
 
 def _holds(found: Object) -> str:

@@ -216,7 +216,7 @@ def policy(kind: str, namespace: str, **fields: Any) -> Object:
     [
         (policy("PeerAuthentication", "shop"), "", ["Accepted", "Programmed"]),
         (policy("PeerAuthentication", "shop"), "no", ["Accepted", "Invalid"]),
-        (policy("MeshConfig", names.SYSTEM), "", ["Accepted", "Programmed"]),
+        (policy("MeshConfig", names.SYSTEM), "", ["Accepted", "ResolvedRefs", "Programmed"]),
         (policy("MeshConfig", "shop"), "", ["Invalid"]),
     ],
 )
@@ -227,6 +227,41 @@ def test_policies(found: Object, refusal: str, reasons: list[str]) -> None:
     assert [each["reason"] for each in content["conditions"]] == reasons
     again = deepcopy(found) | {"status": content}
     assert status.policy_status(model, again, refusal, LATER) is None
+
+
+@pytest.mark.parametrize(
+    ("collector", "why"),
+    [
+        ("shop/spans:4317", ""),
+        ("shop/absent:4317", "there is no Service shop/absent"),
+        ("shop/spans:1", "Service shop/spans has no port 1; its ports: 4317, 80"),
+        ("shop/spans:80", "port 80 of Service shop/spans does not say that it speaks gRPC: name it grpc"),
+    ],
+)
+def test_a_meshconfig_is_told_that_its_collector_cannot_be_used(collector: str, why: str) -> None:
+    config = policy("MeshConfig", names.SYSTEM, spec={"tracing": {"collector": collector}})
+    spans = samples.service(
+        "spans",
+        {"name": "grpc", "port": 4317, "targetPort": 4317},
+        {"name": "http", "port": 80, "targetPort": 80},
+    )
+    content = status.policy_status(samples.model(config, spans), config, "", NOW)
+    assert content is not None
+    (found,) = (each for each in content["conditions"] if each["type"] == "ResolvedRefs")
+    said = f"tracing.collector: {why}. Until it is there no spans are made; all else holds" if why else ""
+    assert (found["status"], found["message"]) == (
+        ("False", said) if why else ("True", "all that it names is there")
+    )
+
+
+def test_a_collector_that_comes_changes_what_its_meshconfig_is_told() -> None:
+    config = policy("MeshConfig", names.SYSTEM, spec={"tracing": {"collector": "shop/spans:4317"}})
+    before = samples.model(config)
+    for name, told in (("spans", True), ("orders", False)):
+        found = samples.service(name, {"name": "grpc", "port": 4317, "targetPort": 4317})
+        after = changes.applied(before, found)
+        touched = status.touched(before, after, changes.reference(found))
+        assert (changes.reference(config) in touched) == told
 
 
 def standing(found: Object, *objects: Object) -> tuple[str, str, str]:

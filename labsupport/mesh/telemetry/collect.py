@@ -7,22 +7,25 @@ every request and connection; a source what never reached a destination with a p
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import grpc
-from envoy.service.accesslog.v3 import als_pb2, als_pb2_grpc
+from envoy.config.core.v3 import address_pb2
+from envoy.service.accesslog.v3 import als_pb2
+from google.protobuf.message import DecodeError
 
 from labsupport.mesh.model import Model
-from labsupport.mesh.telemetry import entries
-from labsupport.mesh.telemetry.counts import HTTP, OUTSIDE, TCP, UNKNOWN, Edge
+from labsupport.mesh.telemetry import entries, usual
+from labsupport.mesh.telemetry.counts import HTTP, OUTSIDE, TCP, UNKNOWN, Counts, Edge
 from labsupport.mesh.telemetry.ledger import Ledger
 from labsupport.mesh.telemetry.places import Places, Reporter, id_of
 from labsupport.mesh.telemetry.tap import Taps
 from labsupport.mesh.translate.reports import OUTBOUND
 
 log = logging.getLogger(__name__)
-Message = Any  # StreamAccessLogsMessage; the library brings no types
+Message = bytes  # a StreamAccessLogsMessage: most of it is never read as what it is (usual.py)
+_SERVICE = als_pb2.DESCRIPTOR.services_by_name["AccessLogService"].full_name
 SOURCE = "source"
 
 
@@ -43,26 +46,46 @@ class Collector:
 
     def take(self, reporter: Reporter, source: bool, message: Message) -> None:
         """One message of a proxy; `source`: of what goes out from its Pod."""
-        count = len(message.http_logs.log_entry) + len(message.tcp_logs.log_entry)
+        count = 0
         try:
-            self._http(reporter, source, message.http_logs.log_entry)
-            self._tcp(reporter, source, message.tcp_logs.log_entry)
+            brief = usual.Message.FromString(message)
+            if not source and not brief.tcp and not self.taps.open:
+                count = len(brief.http.entry)
+                counted, others = usual.tally(self._own(reporter, brief.http.entry))
+                self._usual(reporter, counted)
+                if others:
+                    whole = als_pb2.StreamAccessLogsMessage.FromString(message).http_logs.log_entry
+                    self._http(reporter, source, [whole[each] for each in others])
+            else:
+                found = als_pb2.StreamAccessLogsMessage.FromString(message)
+                http, tcp = found.http_logs.log_entry, found.tcp_logs.log_entry
+                count = len(http) + len(tcp)
+                self._http(reporter, source, http)
+                self._tcp(reporter, source, tcp)
         except Exception:  # one that cannot be read must not end the stream
             log.exception("what %s reports cannot be read", reporter.pod)
-            self.ledger.lost += count
+            self.ledger.lost += max(1, count)
         else:
             self.ledger.entries += count
 
-    def _http(self, reporter: Reporter, source: bool, found: Any) -> None:
-        if not source and self.places.is_gateway(reporter):
-            found = [each for each in found if not self._told_by_its_source(each)]
-        if not found:
-            return
-        watched = self.taps.open
-        usual, others = ({}, found) if source else entries.tally(found)
-        for (peer, sni, _), counts in usual.items():
+    def _own(self, reporter: Reporter, found: Any) -> Iterable[tuple[int, Any]]:
+        """The entries that are the reporter's to tell, with their places."""
+        placed = enumerate(found)
+        if not self.places.is_gateway(reporter):
+            return placed
+        read = address_pb2.Address.FromString
+        return (each for each in placed if not self._told_by_its_source(read(each[1].common.direct)))
+
+    def _usual(self, reporter: Reporter, found: dict[usual.Group, Counts]) -> None:
+        for (peer, sni, _), counts in found.items():
             self.ledger.add(self._arrived(reporter, peer, sni, HTTP), counts)
-        for entry in others:
+
+    def _http(self, reporter: Reporter, source: bool, found: Any) -> None:
+        at_edge = not source and self.places.is_gateway(reporter)
+        for entry in found:
+            direct = entry.common_properties.downstream_direct_remote_address
+            if at_edge and self._told_by_its_source(direct):
+                continue
             edge = self._edge(reporter, source, entry, HTTP)
             if edge is None:
                 continue
@@ -72,8 +95,7 @@ class Collector:
                 continue
             self.ledger.ended(key)
             self.ledger.add(edge, entries.counted(entry, entries.outcome(entry)))
-        for entry in found if watched else ():
-            if not entries.lasts(entry) and (edge := self._edge(reporter, source, entry, HTTP)):
+            if self.taps.open:
                 self.taps.http(edge, reporter, entry)
 
     def _tcp(self, reporter: Reporter, source: bool, found: Any) -> None:
@@ -116,10 +138,9 @@ class Collector:
             target = OUTSIDE
         return Edge(reporter.id, target, service, protocol, False, SOURCE)
 
-    def _told_by_its_source(self, entry: Any) -> bool:
-        """Whether what came to a Gateway is from a Pod of the mesh, whose own proxy says whose."""
-        address: str = entry.common_properties.downstream_direct_remote_address.socket_address.address
-        return self.places.has_proxy(address)
+    def _told_by_its_source(self, direct: Any) -> bool:
+        """Whether what came to a Gateway, from that address, is from a Pod of the mesh, whose own proxy says whose."""
+        return self.places.has_proxy(direct.socket_address.address)
 
     def _arrived(self, reporter: Reporter, peer: str, sni: str, protocol: str) -> Edge:
         places = self.places
@@ -128,7 +149,7 @@ class Collector:
         return Edge(id_of(peer) if peer else nobody, reporter.id, service, protocol, bool(peer))
 
 
-class AccessLogService(als_pb2_grpc.AccessLogServiceServicer):  # type: ignore[misc]
+class AccessLogService:
     """The service; `caller` says whose certificate a connection has shown."""
 
     def __init__(
@@ -136,7 +157,7 @@ class AccessLogService(als_pb2_grpc.AccessLogServiceServicer):  # type: ignore[m
     ) -> None:
         self._collector, self._caller = collector, caller
 
-    async def StreamAccessLogs(
+    async def stream(
         self, messages: AsyncIterator[Message], context: grpc.aio.ServicerContext[Any, Any]
     ) -> Any:
         """A proxy's stream, until it ends."""
@@ -146,9 +167,10 @@ class AccessLogService(als_pb2_grpc.AccessLogServiceServicer):  # type: ignore[m
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(error))
             return None
         source = False
+        first = True
         async for message in messages:
-            if message.HasField("identifier"):  # in the first one only
-                source = message.identifier.log_name == OUTBOUND
+            if first:  # only that one has an identifier
+                source, first = log_name(message) == OUTBOUND, False
             self._collector.take(reporter, source, message)
         return als_pb2.StreamAccessLogsResponse()
 
@@ -159,4 +181,19 @@ def serve(
     caller: Callable[[grpc.aio.ServicerContext[Any, Any]], Reporter],
 ) -> None:
     """Answer at this server too; before it is started."""
-    als_pb2_grpc.add_AccessLogServiceServicer_to_server(AccessLogService(collector, caller), server)
+    handler = grpc.stream_unary_rpc_method_handler(
+        AccessLogService(collector, caller).stream,
+        response_serializer=als_pb2.StreamAccessLogsResponse.SerializeToString,
+    )
+    found = grpc.method_handlers_generic_handler(_SERVICE, {"StreamAccessLogs": handler})
+    server.add_generic_rpc_handlers((found,))
+
+
+def log_name(message: Message) -> str:
+    """Which log a stream's first message says that it is; "" where it says nothing, or nothing that can be read."""
+    try:
+        found = usual.Message.FromString(message).identifier
+        name: str = als_pb2.StreamAccessLogsMessage.Identifier.FromString(found).log_name
+    except DecodeError:
+        return ""
+    return name

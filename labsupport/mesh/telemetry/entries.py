@@ -1,11 +1,7 @@
-"""Reads the entries of Envoy's access log (envoy.data.accesslog.v3).
-
-A usual one, answered and nothing remarkable about it, costs as little as can be: it is only added to a tally.
-"""
+"""Reads the entries of Envoy's access log (envoy.data.accesslog.v3), one by one; usual.py has what most are read by."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from envoy.config.core.v3 import base_pb2 as core
@@ -16,11 +12,8 @@ from labsupport.mesh.telemetry.histogram import index
 from labsupport.mesh.telemetry.ledger import PERIOD
 
 Entry = Any  # HTTPAccessLogEntry or TCPAccessLogEntry; the library brings no types
-Group = tuple[str, str, int]  # the caller's SPIFFE ID, what it says it calls (SNI), the status code
 
-_END = accesslog_pb2.DownstreamEnd
 _LASTING = (accesslog_pb2.DownstreamPeriodic, accesslog_pb2.DownstreamStart, accesslog_pb2.TcpPeriodic)
-_REMARKABLE = (0, 403, 429)
 # Statuses of gRPC by which a server says that it failed: unknown, deadline exceeded, unimplemented, internal,
 # unavailable, data loss (https://grpc.io/docs/guides/status-codes/).
 _GRPC_ERRORS = ("2", "4", "12", "13", "14", "15")
@@ -28,42 +21,6 @@ _DENIED = "rbac_access_denied_matched_policy["
 _RBAC = ("envoy.filters.http.rbac", "envoy.filters.network.rbac")
 _PREFIXES = ("deny_", "allow_", "")  # translate/authorization.py gives the first two
 _PERIOD_US = PERIOD * 1_000_000
-
-
-def tally(entries: Iterable[Entry]) -> tuple[dict[Group, Counts], list[Entry]]:
-    """The usual ones, counted; and the others."""
-    found: dict[Group, Counts] = {}
-    others = []
-    for entry in entries:
-        common, response = entry.common_properties, entry.response
-        code = response.response_code.value
-        if (
-            code in _REMARKABLE
-            or common.access_log_type != _END
-            or common.HasField("response_flags")
-            or (common.HasField("metadata") and shadow(common.metadata)[0])
-            or response.response_trailers
-            or response.response_headers
-        ):
-            others.append(entry)
-            continue
-        tls, spent = common.tls_properties, common.duration
-        peer = tls.peer_certificate_properties.subject_alt_name
-        group = peer[0].uri if peer else "", tls.tls_sni_hostname, code
-        counts = found.get(group)
-        if counts is None:
-            counts = found[group] = Counts()
-        microseconds = spent.seconds * 1_000_000 + spent.nanos // 1000
-        counts.requests += 1
-        counts.sum_us += microseconds
-        if microseconds < _PERIOD_US:
-            counts.busy_us += microseconds
-        at = index(microseconds)
-        counts.latencies[at] = counts.latencies.get(at, 0) + 1
-    for (_, _, code), counts in found.items():
-        counts.classes[class_of(code)] = counts.requests
-        counts.errors = counts.requests if code >= 500 else 0
-    return found, others
 
 
 def class_of(code: int) -> int:
@@ -151,7 +108,11 @@ def lasts(entry: Entry) -> bool:
 
 def caller(entry: Entry) -> tuple[str, str]:
     """The caller's SPIFFE ID and what it says it calls (SNI), as far as it came by TLS."""
-    tls = entry.common_properties.tls_properties
+    return seen_by(entry.common_properties.tls_properties)
+
+
+def seen_by(tls: Any) -> tuple[str, str]:
+    """The same, of the TLSProperties of a connection."""
     peer = tls.peer_certificate_properties.subject_alt_name
     return peer[0].uri if peer else "", tls.tls_sni_hostname
 

@@ -7,7 +7,9 @@ by 6 % at most. Those of Prometheus are every few of them.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import partial
 
 _R20 = (100, 112, 125, 140, 160, 180, 200, 224, 250, 280, 315, 355, 400, 450, 500, 560, 630, 710, 800, 900)
 # In microseconds. What is above the last one has an index of its own, len(BOUNDS).
@@ -20,6 +22,11 @@ Histogram = Mapping[int, int]  # index of a bound -> how many were at most that,
 def index(microseconds: int) -> int:
     """Where a latency belongs."""
     return bisect_left(BOUNDS, microseconds)
+
+
+def tally(spans: Iterable[int]) -> Histogram:
+    """Where many latencies belong, in microseconds."""
+    return Counter(map(partial(bisect_left, BOUNDS), spans))
 
 
 def quantile(histogram: Histogram, share: float) -> float | None:

@@ -10,6 +10,7 @@ import random
 from typing import Any
 
 import pytest
+from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.accesslog.v3 import als_pb2
 
 from labsupport.mesh.api import Name
@@ -186,7 +187,7 @@ def test_outcomes() -> None:
     shadow = entry(message).common_properties.metadata.filter_metadata["envoy.filters.http.rbac"]
     shadow.update({"deny_shadow_engine_result": "allowed", "allow_shadow_engine_result": "denied"})
     tap = collector.taps
-    collector.take(ORDERS, False, message)
+    collector.take(ORDERS, False, message.SerializeToString())
     ((edge, history),) = collector.ledger.edges.items()
     total = history.total
     assert edge == Edge("unknown", "shop/orders", "", "http", False)
@@ -206,8 +207,51 @@ def test_a_report_that_cannot_be_read_is_counted_as_lost(monkeypatch: pytest.Mon
     message = als_pb2.StreamAccessLogsMessage()
     entry(message)
     entry(message, 500)
-    collector.take(ORDERS, False, message)
+    collector.take(ORDERS, False, message.SerializeToString())
     assert (collector.ledger.entries, collector.ledger.lost) == (0, 2)
+
+
+def test_a_long_request_is_in_flight_until_it_has_ended() -> None:
+    collector = Collector(lambda: samples.model(*objects()))
+    for kind, seconds, lasting in (("DownstreamPeriodic", 5, 1), ("DownstreamEnd", 6, 0)):
+        message = als_pb2.StreamAccessLogsMessage()
+        common = entry(message).common_properties
+        common.access_log_type = accesslog_pb2.AccessLogType.Value(kind)
+        common.duration.seconds, common.stream_id = seconds, "a"
+        collector.take(ORDERS, False, message.SerializeToString())
+        assert sum(collector.ledger.lasts().values()) == lasting
+    assert [each.total.requests for each in collector.ledger.edges.values()] == [1]
+
+
+def test_usual_requests_are_read_as_the_others_are() -> None:
+    """The quick way and the whole one count the same, whatever is in a message."""
+    rng, message = random.Random(8), als_pb2.StreamAccessLogsMessage()
+    for _ in range(300):
+        made = entry(message, rng.choice((0, 200, 200, 204, 301, 403, 404, 429, 500, 503)))
+        common = made.common_properties
+        common.duration.nanos, common.duration.seconds = rng.randrange(10**9), rng.choice((0, 0, 0, 7))
+        if rng.random() < 0.9:
+            tls = common.tls_properties
+            tls.tls_sni_hostname = rng.choice(("80.orders.shop", "90.orders.shop", "nonsense", ""))
+            tls.tls_session_id = str(rng.randrange(5))
+            uri = f"spiffe://labs.example/ns/shop/sa/{rng.choice(('web', 'api'))}"
+            tls.peer_certificate_properties.subject_alt_name.add(uri=uri)
+        if rng.random() < 0.1:
+            common.response_flags.upstream_overflow = True
+        if rng.random() < 0.1:
+            made.response.response_trailers["grpc-status"] = rng.choice("0514")
+        if rng.random() < 0.2:
+            said = rng.choice(("allowed", "denied"))
+            held = common.metadata.filter_metadata["envoy.filters.http.rbac"]
+            held.update({"allow_shadow_engine_result": said})
+    quick, whole = (Collector(lambda: samples.model(*objects())) for _ in range(2))
+    quick.take(ORDERS, False, message.SerializeToString())
+    whole.taps.join(Tap())  # who looks on has them read whole
+    whole.take(ORDERS, False, message.SerializeToString())
+    assert sum(each.total.requests for each in quick.ledger.edges.values()) == 300
+    assert len(quick.ledger.edges) >= 6
+    for edge, history in whole.ledger.edges.items():
+        assert quick.ledger.edges[edge].total == history.total, edge
 
 
 def test_owners() -> None:
@@ -232,7 +276,7 @@ def test_what_a_source_tells_of_a_proxy_that_was_reached_is_that_proxys_to_tell(
         common.upstream_remote_address.socket_address.port_value = 8080
         if reached:
             common.upstream_local_address.socket_address.address = "10.244.0.12"
-    collector.take(WEB, True, message)
+    collector.take(WEB, True, message.SerializeToString())
     counts = {edge: history.total.requests for edge, history in collector.ledger.edges.items()}
     # Not reached: the one that was chosen. Reached, and no proxy there: the Service's, and told by the source alone.
     assert counts == {Edge("shop/web", "shop/orders", "shop/orders/80", "http", False, "source"): 2}
@@ -264,7 +308,7 @@ def test_a_gateway_is_called_from_outside_and_pods_of_the_mesh_tell_themselves()
         entry = message.http_logs.log_entry.add()
         entry.common_properties.access_log_type, entry.response.response_code.value = 6, 200
         entry.common_properties.downstream_direct_remote_address.socket_address.address = address
-    collector.take(Reporter(samples.EDGE_POD, "edge-labs-mesh"), False, message)
+    collector.take(Reporter(samples.EDGE_POD, "edge-labs-mesh"), False, message.SerializeToString())
     ((edge, history),) = collector.ledger.edges.items()
     assert (edge.source, edge.target) == ("outside", "shop/edge-labs-mesh")
     assert history.total.requests == 2
