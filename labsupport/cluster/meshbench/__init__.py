@@ -9,7 +9,7 @@ PARTS = ("propagation", "pair", "footprint", "scale", "telemetry", "calm")
 
 
 def measure(parts: Sequence[str] = PARTS) -> dict[str, Any]:
-    """Measure these parts on a cluster of its own. The keys of what is returned are in the README of the mesh."""
+    """Measure these parts, but for telemetry on a cluster of its own. README.md of the mesh has the keys."""
     from labsupport.cluster.meshbench import (
         authorization,
         calm,
@@ -23,6 +23,10 @@ def measure(parts: Sequence[str] = PARTS) -> dict[str, Any]:
     from labsupport.cluster.meshbench.place import place
 
     found: dict[str, Any] = {"machine": machine()}
+    if "telemetry" in parts:
+        found["telemetry"] = telemetry.measure()
+    if not {*parts} - {"telemetry"}:
+        return found
     with place() as here:
         if "propagation" in parts:
             found["propagation_ms"] = propagation.measure(here).as_dict()
@@ -33,8 +37,6 @@ def measure(parts: Sequence[str] = PARTS) -> dict[str, Any]:
             found["footprint"] = footprint.measure(here).as_dict()
         if "scale" in parts:
             found |= scale.measure(here)
-        if "telemetry" in parts:
-            found["telemetry"] = telemetry.measure(here)
         if "calm" in parts:
             found["calm"] = calm.as_dict(calm.measure(here))
     return found
@@ -72,10 +74,16 @@ def describe(found: dict[str, Any]) -> str:
             "growth of CPU for a change (exponent): " + ", ".join(f"{k} {v}" for k, v in slopes.items())
         )
     if part := found.get("telemetry"):
-        cost, exact, edges = part["cost"]["share"], part["exact"], part["edges"]
-        lines.append(
-            f"telemetry's share of CPU       {cost['median']:.1%} ({cost['min']:.1%} to {cost['max']:.1%})"
-        )
+        cost, exact, edges = part["cost"], part["exact"], part["edges"]
+        for name, key in (("telemetry's share of CPU", "share"), ("  without, beside without", "error")):
+            said = cost[key]
+            lines.append(
+                f"{name:30} {said['median']:+.1%} ({said['min']:+.1%} to {said['max']:+.1%}, load {cost['load']})"
+            )
+        for name, us in cost["us"].items():
+            lines.append(
+                f"  us a request, {name:15} " + ", ".join(f"{key} {value}" for key, value in us.items())
+            )
         lines.append(f"requests sent, and counted     {exact['sent']}, {exact['counted']}")
         lines.append(
             f"{edges['edges']} edges: {edges['counted']} of {edges['requests']} counted, CPU {edges['cpu_us']} us, "

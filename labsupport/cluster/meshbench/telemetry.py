@@ -1,155 +1,143 @@
-"""What telemetry costs, whether its counts are exact, and how it holds with many edges.
-
-Rounds in turn, with and without, so that what the machine does meanwhile meets both. A MeshConfig is the switch.
-"""
+"""What telemetry costs, whether its counts are exact, and how it holds with many edges. Without a cluster: lanes.py."""
 
 from __future__ import annotations
 
 import json
+import os
+import random
 import statistics
+import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-from labsupport import kube
+from labsupport.cluster import process
+from labsupport.cluster.meshbench import lanes
 from labsupport.cluster.meshbench.figures import spread
-from labsupport.cluster.meshbench.place import MESH, PLAIN, Place, url
 from labsupport.console import phase
 from labsupport.errors import LabsError
-from labsupport.kube.execute import execute
-from labsupport.mesh import names
-from labsupport.mesh.admin import look
+from labsupport.mesh.bench import lane as configuration
 from labsupport.patience import patient
 
-RATE, SECONDS, CONNECTIONS, ROUNDS = 200.0, 10.0, 4, 6
-REQUESTS, FAST, PATHS = 100_000, 500.0, 16  # requests that are counted one by one, a second, connections
-AT_ONCE = 5_000  # of them, sent by one client
-SETTLE = patient(30.0)  # seconds for proxies to have a change, and for the last reports to come
+LANES = (
+    "without",
+    "again",
+    "with",
+)  # `again` is a second one without: what it differs by is the method's own error
+PARTS = ("client", "server", "control")
+ROUNDS, REQUESTS, CONNECTIONS = 20, 600, 4  # a round's requests in each lane
+BLOCK = 4  # requests in a lane before it is another's turn
+RATE = 200.0  # requests a second in each lane, where the machine can
+PAIRS = 2  # all processes are started anew as often: where one lies in memory makes some percent
+COUNTED, AT_ONCE = 100_000, 2_000  # requests that are counted one by one
+SETTLE = patient(30.0)  # seconds for the last reports to come
 REPORT = 1.5  # seconds; a proxy reports every one
-EDGES = ("python3", "-m", "labsupport.mesh.bench.edges")
+EDGES = ("-m", "labsupport.mesh.bench.edges")
 
 
-@dataclass(frozen=True)
-class Round:
-    """One round's CPU in microseconds a request: of both Envoys, and of the control plane."""
-
-    envoys_us: float
-    control_us: float
-
-    @property
-    def all_us(self) -> float:
-        """Together."""
-        return self.envoys_us + self.control_us
+def measure(requests: int = COUNTED) -> dict[str, Any]:
+    """{"cost": …, "exact": …, "edges": …}. Needs no cluster."""
+    return {"cost": cost(), "exact": exact(requests), "edges": edges()}
 
 
-def measure(place: Place, rounds: int = ROUNDS, requests: int = REQUESTS) -> dict[str, Any]:
-    """{"cost": …, "exact": …, "edges": …}."""
-    try:
-        return {"cost": cost(place, rounds), "exact": exact(place, requests), "edges": edges(place)}
-    finally:
-        switch(place, on=True)
+def cost(pairs: int = PAIRS, rounds: int = ROUNDS, requests: int = REQUESTS) -> dict[str, Any]:
+    """CPU a request with telemetry, as a share more than without, round by round.
 
-
-def cost(place: Place, rounds: int = ROUNDS) -> dict[str, Any]:
-    """CPU a request with telemetry as a share more than without, round by round."""
-    found: dict[bool, list[Round]] = {True: [], False: []}
-    failed = 0
+    All lanes have the same load in the same seconds, so that what the machine does meanwhile meets all of them.
+    """
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in LANES}
     with phase(f"telemetry on and off at {RATE:g} requests a second") as shown:
-        for index in range(rounds):
-            for on in (True, False) if index % 2 else (False, True):
-                shown.update(f"round {index + 1} of {rounds}, {'with' if on else 'without'}")
-                switch(place, on=on)
-                place.steady(MESH, url(MESH), RATE, 3, CONNECTIONS)
-                envoys, control = _envoys(place), control_cpu(place)
-                said = place.steady(MESH, url(MESH), RATE, SECONDS, CONNECTIONS)
-                time.sleep(REPORT)  # the last report is part of the cost
-                spent = _envoys(place) - envoys, control_cpu(place) - control
-                failed += said["failed"]
-                found[on].append(Round(*(1e6 * each / max(1, said["ok"]) for each in spent)))
-    pairs = list(zip(found[True], found[False], strict=True))
-    shares = [(on.all_us - off.all_us) / off.all_us for on, off in pairs]
+        for number in range(pairs):
+            with lanes.running() as runner:
+                made = {name: _lane(runner, name) for name in _turned(LANES, number)}
+                for index in range(rounds):
+                    shown.update(f"round {number * rounds + index + 1} of {pairs * rounds}{_sofar(found)}")
+                    for name, spent in _round(made, requests).items():
+                        found[name].append(spent)
     return {
-        "share": {"median": round(statistics.median(shares), 4), **spread(shares)},
-        "failed": failed,
-        "with": _round(found[True]),
-        "without": _round(found[False]),
+        "share": _shares(found, "with"),
+        "error": _shares(found, "again"),
+        "rounds": pairs * rounds,
+        "requests": requests,
+        "load": round(os.getloadavg()[0], 2),
+        "us": {
+            name: {part: round(statistics.median(each[part] for each in found[name]), 1) for part in PARTS}
+            for name in LANES
+        },
     }
 
 
-def _round(found: list[Round]) -> dict[str, Any]:
-    return {what: spread([getattr(each, what) for each in found]) for what in ("envoys_us", "control_us")}
+def _turned(names: Sequence[str], by: int) -> list[str]:
+    return [*names] if by % 2 == 0 else [*reversed(names)]
 
 
-def switch(place: Place, *, on: bool) -> None:
-    """Let proxies report, or not; returns once all have that. Errors: LabsError where they do not."""
-    config = {
-        "apiVersion": "mesh.labs.example/v1alpha1",
-        "kind": "MeshConfig",
-        "metadata": {"name": "mesh"},
-        "spec": {"telemetry": "Enabled" if on else "Disabled"},
+def _lane(runner: lanes.Runner, name: str) -> tuple[lanes.Lane, lanes.Connections]:
+    reports = name == "with"
+    lane = runner.lane(configuration.model(telemetry=reports), reports=reports)
+    connections = lanes.Connections(lane, CONNECTIONS)
+    connections.send(100)
+    return lane, connections
+
+
+def _round(
+    made: dict[str, tuple[lanes.Lane, lanes.Connections]], requests: int
+) -> dict[str, dict[str, float]]:
+    """Microseconds of CPU a request, by lane and part. Whose turn is first is by chance."""
+    before = {name: lane.cpu() for name, (lane, _) in made.items()}
+    begins = time.monotonic()
+    for sent in range(0, requests, BLOCK):
+        for name in random.sample([*made], len(made)):
+            made[name][1].send(BLOCK // CONNECTIONS)
+        time.sleep(max(0.0, begins + (sent + BLOCK) / RATE - time.monotonic()))
+    return {
+        name: {part: 1e6 * (now - before[name][part]) / requests for part, now in lane.cpu().items()}
+        for name, (lane, _) in made.items()
     }
-    kube.apply(place.api, [config], namespace=names.SYSTEM)
-    until = time.monotonic() + SETTLE
-    while not all(_reports(place, app) == on for app in ("client", "server")):
-        if time.monotonic() > until:
-            raise LabsError("the proxies do not take up the MeshConfig", fix="labs mesh proxies says why")
-        time.sleep(0.2)
-    time.sleep(5.5)  # connections of before are drained for 5 s (mesh/proxy/__main__.py)
 
 
-def _reports(place: Place, app: str) -> bool:
-    dump = look.admin(
-        place.api, MESH, place.pod(MESH, app), "/config_dump?resource=dynamic_listeners&mask=active_state"
-    )
-    return "HttpGrpcAccessLogConfig" in dump
+def _ratios(found: dict[str, list[dict[str, float]]], name: str) -> list[float]:
+    pairs = zip(found[name], found["without"], strict=True)
+    return [sum(one.values()) / sum(other.values()) - 1 for one, other in pairs]
 
 
-def _envoys(place: Place) -> float:
-    return sum(place.envoy_cpu(MESH, app) for app in ("client", "server"))
+def _shares(found: dict[str, list[dict[str, float]]], name: str) -> dict[str, float]:
+    ratios = _ratios(found, name)
+    return {"median": round(statistics.median(ratios), 4), **spread(ratios)}
 
 
-def control_cpu(place: Place) -> float:
-    """CPU seconds that the control plane has used."""
-    said = _in_control(place, ["sh", "-c", "cat /proc/1/task/*/schedstat"])
-    return sum(int(line.split()[0]) for line in said.splitlines() if line) / 1e9
+def _sofar(found: dict[str, list[dict[str, float]]]) -> str:
+    ratios = _ratios(found, "with")
+    return f", {statistics.median(ratios):+.1%} so far" if ratios else ""
 
 
-def _in_control(place: Place, command: list[str]) -> str:
-    found = kube.list_objects(place.api, "v1", "Pod", names.SYSTEM, labels=f"{names.GROUP}/part=control")
-    pod = next(each["metadata"]["name"] for each in found if "deletionTimestamp" not in each["metadata"])
-    return execute(place.api, names.SYSTEM, pod, command, container="control", timeout=30)
-
-
-def counted(place: Place) -> int:
-    """The requests to the server that the control plane has counted, by whoever reported them."""
-    said = _in_control(place, ["curl", "-sS", f"http://127.0.0.1:{names.METRICS}/metrics"])
-    lines = [each for each in said.splitlines() if each.startswith("mesh_requests_total{")]
-    wanted = f'service="{MESH}/server/80"'
-    return sum(int(each.rpartition(" ")[2]) for each in lines if wanted in each)
-
-
-def exact(place: Place, requests: int = REQUESTS) -> dict[str, Any]:
-    """Requests that were sent, and by how many the count has grown."""
-    switch(place, on=True)
-    with phase(f"{requests:,} requests, each of which must be counted once") as shown:
-        time.sleep(REPORT)
-        before = counted(place)
-        sent = failed = 0
-        while sent < requests:
-            said = place.steady(MESH, url(MESH), FAST, min(AT_ONCE, requests - sent) / FAST, PATHS)
-            sent, failed = sent + said["ok"] + said["failed"], failed + said["failed"]
-            shown.update(f"{sent:,} are sent")
+def exact(requests: int = COUNTED) -> dict[str, Any]:
+    """Requests that were sent over two real proxies, and by how many the count has grown."""
+    with (
+        phase(f"{requests:,} requests, each of which must be counted once") as shown,
+        lanes.running() as runner,
+    ):
+        lane = runner.lane(configuration.model(telemetry=True), reports=True)
+        connections = lanes.Connections(lane, CONNECTIONS)
+        while lane.sent < requests:
+            connections.send(min(AT_ONCE, requests - lane.sent) // CONNECTIONS)
+            shown.update(f"{lane.sent:,} are sent")
         until = time.monotonic() + SETTLE
-        while (grown := counted(place) - before) < sent and time.monotonic() < until:
-            shown.update(f"{grown:,} of {sent:,} are counted")
-            time.sleep(0.5)
+        while (found := _counted(lane)) < lane.sent and time.monotonic() < until:
+            shown.update(f"{found:,} of {lane.sent:,} are counted")
+            time.sleep(0.2)
         time.sleep(REPORT)  # none too many, either
-        return {"sent": sent, "failed": failed, "counted": counted(place) - before}
+        return {"sent": lane.sent, "counted": _counted(lane), "lost": lane.counted()["lost"]}
 
 
-def edges(place: Place) -> dict[str, Any]:
-    """A control plane with 1,000 edges: mesh/bench/edges.py, in a Pod of its image."""
+def _counted(lane: lanes.Lane) -> int:
+    return sum(lane.counted()["edges"].values())
+
+
+def edges() -> dict[str, Any]:
+    """A control plane with 1,000 edges: mesh/bench/edges.py, in a process of its own."""
     with phase("a control plane with 1,000 edges that report 5,000 requests a second"):
-        said = execute(place.api, PLAIN, place.pod(PLAIN, "client"), EDGES, container="client", timeout=120)
-        found: dict[str, Any] = json.loads(said)
+        done = process.run([sys.executable, *EDGES], timeout=patient(120.0))
+        if not done.ok:
+            raise LabsError(f"the control plane of the measurement failed: {done.reason()}")
+        found: dict[str, Any] = json.loads(done.stdout)
         return found
