@@ -116,7 +116,8 @@ def soak_command(ctx: click.Context, minutes: float, as_json: bool) -> None:
 def mesh_command(parts: tuple[str, ...], as_json: bool) -> None:
     """Propagation, cost beside a hand-written pair of proxies, memory, growth, and requests that fail meanwhile.
 
-    On a cluster of its own; takes about ten minutes. On a busy machine the figures are upper bounds.
+    But for telemetry (three minutes) on a cluster of its own; takes about ten minutes. On a busy machine the figures
+    are upper bounds.
     """
     from labsupport.cluster import meshbench
 

@@ -103,6 +103,8 @@ class Runner:
 
     def __init__(self, place: Path, stack: ExitStack) -> None:
         self._place, self._stack, self._number = place, stack, 0
+        # What is translated may be changed before it is used, to find what something costs.
+        self.change: Callable[[configuration.Made], configuration.Made] = lambda made: made
         self._envoy = binaries.ensure(("envoy",), cache_dir=paths.cache())["envoy"].path
         self._application = self._start(configuration.direct(BODY), place, "application")[1]
 
@@ -117,9 +119,9 @@ class Runner:
         if not reports:
             self._end_control(control)
 
-        def proxy(of: Name, made: tuple[list[Json], list[Json]]) -> tuple[int, int]:
-            state = base / of.name
-            return self._start(configuration.configured(of, str(state), port, *made), state, of.name)
+        def proxy(of: Name, made: configuration.Made) -> tuple[int, int]:
+            state, changed = base / of.name, self.change(made)
+            return self._start(configuration.configured(of, str(state), port, *changed), state, of.name)
 
         server, inbound = proxy(configuration.SERVER, configuration.server(model, self._application))
         client, address = proxy(configuration.CLIENT, configuration.client(model, inbound))

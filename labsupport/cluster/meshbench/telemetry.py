@@ -25,7 +25,7 @@ LANES = (
     "with",
 )  # `again` is a second one without: what it differs by is the method's own error
 PARTS = ("client", "server", "control")
-ROUNDS, REQUESTS, CONNECTIONS = 20, 600, 4  # a round's requests in each lane
+ROUNDS, REQUESTS, CONNECTIONS = 15, 600, 4  # a round's requests in each lane
 BLOCK = 4  # requests in a lane before it is another's turn
 RATE = 200.0  # requests a second in each lane, where the machine can
 PAIRS = 2  # all processes are started anew as often: where one lies in memory makes some percent
@@ -55,8 +55,8 @@ def cost(pairs: int = PAIRS, rounds: int = ROUNDS, requests: int = REQUESTS) -> 
                     for name, spent in _round(made, requests).items():
                         found[name].append(spent)
     return {
-        "share": _shares(found, "with"),
-        "error": _shares(found, "again"),
+        "share": shares(found, "with"),
+        "error": shares(found, "again"),
         "rounds": pairs * rounds,
         "requests": requests,
         "load": round(os.getloadavg()[0], 2),
@@ -100,7 +100,8 @@ def _ratios(found: dict[str, list[dict[str, float]]], name: str) -> list[float]:
     return [sum(one.values()) / sum(other.values()) - 1 for one, other in pairs]
 
 
-def _shares(found: dict[str, list[dict[str, float]]], name: str) -> dict[str, float]:
+def shares(found: dict[str, list[dict[str, float]]], name: str) -> dict[str, float]:
+    """How much more CPU a lane's requests took than those without, round by round: the median and the spread."""
     ratios = _ratios(found, name)
     return {"median": round(statistics.median(ratios), 4), **spread(ratios)}
 

@@ -16,6 +16,8 @@ from labsupport.mesh.proxy.settings import Settings
 from labsupport.mesh.translate import authorization, envoy, inbound, routes, services, tls
 from labsupport.mesh.translate.envoy import Json
 
+Made = tuple[list[Json], list[Json]]  # listeners and clusters
+
 SPACE = "bench"
 CLIENT, SERVER = Name(SPACE, "client"), Name(SPACE, "server")
 ROOTS_FILE = "roots.json"  # an SDS file, in the state directory: what peers are checked against
@@ -65,7 +67,7 @@ def _service() -> list[Object]:
     ]  # fmt: skip
 
 
-def server(found: Model, application: int) -> tuple[list[Json], list[Json]]:
+def server(found: Model, application: int) -> Made:
     """Listeners and clusters of the server's proxy; its application is at that port of loopback."""
     made = inbound.listener(found, found.workloads[SERVER])
     # It was not redirected, so that it came to a port of which nothing is known.
@@ -79,7 +81,7 @@ def server(found: Model, application: int) -> tuple[list[Json], list[Json]]:
     return [bound({**made, "filter_chains": chains})], clusters
 
 
-def client(found: Model, port: int) -> tuple[list[Json], list[Json]]:
+def client(found: Model, port: int) -> Made:
     """Those of the client's proxy; the server's is at that port of loopback."""
     service = found.services[SERVER]
     (number,) = service.ports
