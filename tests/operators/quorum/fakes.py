@@ -17,6 +17,7 @@ from labsupport.operators.quorum_operator.observe import Later, Refused
 from labsupport.operators.quorum_operator.observed import Member, Pod, Quorum
 
 NAMESPACE = "lab"
+STARTING = 4.0  # seconds until a Pod runs
 
 
 class Crash(Exception):
@@ -378,8 +379,8 @@ class StatefulSetController:
             api.objects.pop((kinds.PODS.plural, NAMESPACE, name))
             return
         claim = api.objects[kinds.CLAIMS.plural, NAMESPACE, names.claim(of, names.ordinal(of, name))]
-        if pod["metadata"]["creationTimestamp"] == at(api.now):
-            return  # starting takes a second
+        if pod["metadata"]["creationTimestamp"] > at(api.now - STARTING):
+            return
         if pod.get("claim") is None and "deletionTimestamp" not in claim["metadata"]:
             pod["claim"] = claim["metadata"]["uid"]
             pod["status"] = {"podIP": f"10.0.0.{claim['metadata']['uid'].rpartition('-')[2]}"}
