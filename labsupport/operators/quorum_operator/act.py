@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +13,9 @@ from labsupport.operators.quorum_operator.kinds import Api, Kind, Object
 from labsupport.operators.quorum_operator.observe import Later, Members
 from labsupport.operators.quorum_operator.observed import Founder, Observed
 
-REMOVED = {each.kind: each for each in (kinds.STATEFULSETS, kinds.PODS, kinds.CLAIMS, kinds.BINDINGS)}
+REMOVED = {
+    each.kind: each for each in (kinds.STATEFULSETS, kinds.PODS, kinds.CLAIMS, kinds.BINDINGS, kinds.CRONJOBS)
+}
 ADMIN = "/v1/admin"
 
 
@@ -99,6 +102,10 @@ def _ask(members: Members, seen: Observed, action: Action) -> None:
     if pod is None or not pod.ip:
         raise Later(f"{member} is gone")
     members.ask(seen.quorum, pod, f"{ADMIN}/{path}", body)
+    if isinstance(action, actions.RemoveMember):
+        # The first time its vote goes; once that is decided, its name is forgotten, and what it is blamed for.
+        with contextlib.suppress(Later):
+            members.ask(seen.quorum, pod, f"{ADMIN}/{path}", body)
 
 
 def _founder(founder: Founder) -> Object:

@@ -59,7 +59,7 @@ class Ceremony:
     leader: str
     name: str
     threshold: int
-    holders: tuple[int, ...]
+    holders: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class AddMember:
 
     leader: str
     name: str
-    id: int
+    id: str
     identity: str
 
 
@@ -78,7 +78,7 @@ class RemoveMember:
 
     leader: str
     name: str
-    id: int
+    id: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Transfer:
     """Leadership goes to another member."""
 
     leader: str
-    to: int
+    to: str
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ def threshold(seen: Observed, holders: int) -> int:
 
 
 def number(key: Key) -> int:
-    """The number of the last ceremony, 0 before the first: they are named "UID/NUMBER"."""
+    """The number of the last ceremony that succeeded, 0 before the first: they are named "UID/NUMBER"."""
     tail = key.ceremony.rpartition("/")[2]
     return int(tail) if tail.isdigit() else 0
 
@@ -70,6 +70,8 @@ def due(seen: Observed, head: Member, holders: Iterable[Voter]) -> str:
     # A member that is about to come back on a new volume is waited for: new shares once, not twice.
     voting = {each.name for each in head.voters}
     returning = {names.pod(seen.quorum.name, each) for each in range(seen.quorum.spec.size)} - voting
+    if returning:  # a member that was forgotten meanwhile has no name any more, just "#" and a number
+        returning |= {each for each in key.holders if each.startswith("#")}
     if other := sorted({*key.holders} - wanted - returning):
         return f"{', '.join(other)} must hold none"
     if lost := sorted(name for name in wanted if lost_share(seen, head, name)):

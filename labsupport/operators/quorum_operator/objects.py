@@ -12,7 +12,6 @@ from labsupport.operators.quorum_operator.observed import Quorum
 
 Object = dict[str, Any]
 IMAGE = "labs.example/quorum"
-TICK_MS = 20
 CONFIG, TOKENS, BACKUP = (
     "/etc/quorum",
     "/etc/quorum-tokens",
@@ -34,7 +33,6 @@ def metadata(quorum: Quorum, name: str) -> Object:
         "name": quorum.name,
         "uid": quorum.uid,
         "controller": True,
-        "blockOwnerDeletion": True,
     }
     return {
         "name": name,
@@ -88,6 +86,11 @@ def tokens_name(quorum: str) -> str:
     return f"{quorum}-tokens"
 
 
+def schedule_name(quorum: str) -> str:
+    """The CronJob of back-ups."""
+    return f"{quorum}-backup"
+
+
 def _account(quorum: Quorum) -> Object:
     return {
         "apiVersion": "v1",
@@ -119,9 +122,6 @@ def _config(quorum: Quorum, authority: str) -> Object:
         "cluster": quorum.uid,
         "namespace": quorum.namespace,
         "name": quorum.name,
-        "domain": names.DOMAIN,
-        "ports": {"peers": names.PEERS, "http": names.HTTP},
-        "tick_ms": TICK_MS,
     }
     data = {"config.json": json.dumps(config, sort_keys=True), "ca.crt": authority}
     return {
@@ -227,7 +227,7 @@ def _template(quorum: Quorum, release: str) -> Object:
         "containers": [_member(quorum, release)],
         "volumes": [
             {"name": "config", "configMap": {"name": f"{quorum.name}-config"}},
-            {"name": "tokens", "secret": {"secretName": tokens_name(quorum.name), "defaultMode": 0o440}},
+            {"name": "tokens", "secret": {"secretName": tokens_name(quorum.name), "defaultMode": 0o444}},
             {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
         ],
     }
@@ -277,11 +277,10 @@ def _field(name: str, path: str) -> Object:
 
 
 def security() -> Object:
-    """Of a Pod."""
+    """Of a Pod. No fsGroup: it would make files readable for a group, and a share is for its owner alone."""
     return {
         "runAsUser": names.USER,
         "runAsGroup": names.USER,
-        "fsGroup": names.USER,
         "runAsNonRoot": True,
         "seccompProfile": {"type": "RuntimeDefault"},
     }
@@ -304,7 +303,11 @@ def job_pod(quorum: Quorum, claim: str, words: list[str]) -> Object:
         "image": f"{IMAGE}:{release}",
         "command": ["python3", "-m", "labsupport.quorum"],
         "args": words,
-        "env": [{"name": "QUORUM_RELEASE", "value": release}],
+        "env": [
+            {"name": "QUORUM_RELEASE", "value": release},
+            # By which a scheduled back-up is named: it ends with the minute that it is of.
+            _field("JOB_NAME", "metadata.labels['job-name']"),
+        ],
         "securityContext": confined(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
@@ -322,34 +325,39 @@ def job_pod(quorum: Quorum, claim: str, words: list[str]) -> Object:
         "volumes": [
             {"name": "backup", "persistentVolumeClaim": {"claimName": claim}},
             {"name": "config", "configMap": {"name": f"{quorum.name}-config"}},
-            {"name": "tokens", "secret": {"secretName": tokens_name(quorum.name), "defaultMode": 0o440}},
+            {"name": "tokens", "secret": {"secretName": tokens_name(quorum.name), "defaultMode": 0o444}},
             {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
         ],
     }
     return {"metadata": {"labels": {**names.PART_OF, f"{names.GROUP}/copies": quorum.name}}, "spec": spec}
 
 
-def backup_words(quorum: Quorum, file: str) -> list[str]:
-    """What the Job of a back-up runs; `file` below the volume, "" for one named by the time."""
-    keep = quorum.spec.backup.keep if quorum.spec.backup else 5
-    words = ["backup", "--config", f"{CONFIG}/config.json", "--directory", f"{BACKUP}/{quorum.name}"]
-    return [*words, "--keep", str(keep), *(["--file", f"{BACKUP}/{file}"] if file else [])]
+def backup_words(name: str, keep: int = 0) -> list[str]:
+    """What the Job of a back-up runs; `keep`: how many of its series are left on the volume, 0 for all."""
+    return ["backup", *_copied(name), "--keep", str(keep)]
 
 
-def restore_words(file: str, name: str) -> list[str]:
-    """What the Job of a restore runs; `name` makes a second run of it harmless."""
-    return ["restore", "--config", f"{CONFIG}/config.json", "--file", f"{BACKUP}/{file}", "--id", name]
+def restore_words(name: str) -> list[str]:
+    """What the Job of a restore runs; again with the same name it does nothing."""
+    return ["restore", *_copied(name)]
+
+
+def _copied(name: str) -> list[str]:
+    return ["--members", str(names.LARGEST), "--directory", BACKUP, "--name", name]
 
 
 def _schedule(quorum: Quorum) -> Object:
     backup = quorum.spec.backup
     if backup is None:
         raise ValueError("there is nothing to schedule")
-    spec = {"backoffLimit": 2, "template": job_pod(quorum, backup.claim, backup_words(quorum, ""))}
+    spec = {
+        "backoffLimit": 2,
+        "template": job_pod(quorum, backup.claim, backup_words("$(JOB_NAME)", backup.keep)),
+    }
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
-        "metadata": metadata(quorum, f"{quorum.name}-backup"),
+        "metadata": metadata(quorum, schedule_name(quorum.name)),
         "spec": {
             "schedule": backup.schedule,
             "concurrencyPolicy": "Forbid",

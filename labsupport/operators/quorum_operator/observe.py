@@ -66,6 +66,7 @@ def look(api: Api, members: Members, found: Object, authority: str, now: Callabl
         foreign=tuple(foreign),
         backups=_backups(api, quorum),
         endpoint=_endpoint(api, quorum),
+        stale=_stale(api, quorum),
         left=_left(api, quorum, statefulset, pods.values(), mine) if quorum.deleting else (),
     )
 
@@ -124,6 +125,15 @@ def _backups(api: Api, quorum: Quorum) -> dict[str, Done]:
         return {}
     status = found.get("status") or {}
     return {quorum.upgrade.backup: Done(status.get("phase", "Waiting"), status.get("message", ""))}
+
+
+def _stale(api: Api, quorum: Quorum) -> tuple[str, ...]:
+    """The schedule of back-ups, where none is wanted any more."""
+    if quorum.deleting or (quorum.spec.backup and quorum.spec.backup.schedule):
+        return ()
+    name = objects.schedule_name(quorum.name)
+    found = api.get(kinds.CRONJOBS, quorum.namespace, name)
+    return (f"CronJob/{name}",) if found and ours(quorum, found) else ()
 
 
 def _endpoint(api: Api, quorum: Quorum) -> tuple[str, ...]:

@@ -38,10 +38,13 @@ class Spec:
 
 @dataclass(frozen=True)
 class Founder:
-    """One of the first members: its name, and what it said of itself when it was decided on."""
+    """One of the first members: its name, and what it said of itself when it was decided on.
+
+    Ids are hexadecimal, as in the members' API: 63 bits are more than a JSON number can be relied on for.
+    """
 
     name: str
-    id: int
+    id: str
     identity: str
 
 
@@ -119,7 +122,7 @@ class Voter:
     """A voter or learner, as the leader sees it."""
 
     name: str
-    id: int
+    id: str
     reachable: bool = True
     caught_up: bool = True
 
@@ -143,7 +146,7 @@ class Member:
     """What a member says of itself (GET /v1/status). `protocols`: the lowest and highest that it speaks."""
 
     name: str
-    id: int
+    id: str
     identity: str
     release: str = ""
     protocols: tuple[int, int] = (1, 1)
@@ -184,7 +187,8 @@ class Observed:
     foreign: tuple[str, ...] = ()
     backups: Mapping[str, Done] = field(default_factory=dict)
     endpoint: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()  # objects that deletion has to wait for
+    left: tuple[str, ...] = ()  # "Kind/name" of what deletion has to wait for
+    stale: tuple[str, ...] = ()  # "Kind/name" of what is not wanted any more
 
     def ordinal(self, name: str) -> int:
         """The ordinal of a member's name."""

@@ -132,11 +132,11 @@ def member(said: Object) -> Member:
     leader, lowest_highest = said.get("leader") or {}, [int(each) for each in said["protocols"]]
     return Member(
         name=said["name"],
-        id=int(said["id"]),
+        id=str(said["id"]),
         identity=said["identity"],
         release=said["release"],
         protocols=(lowest_highest[0], lowest_highest[-1]),
-        protocol=int(said["protocol"]),
+        protocol=int(said.get("protocol") or 1),
         phase=said["phase"],
         role=said.get("role") or "",
         term=int(said.get("term") or 0),
@@ -153,7 +153,7 @@ def _voters(said: Iterable[Object]) -> tuple[Voter, ...]:
     return tuple(
         Voter(
             each["name"],
-            int(each["id"]),
+            str(each["id"]),
             bool(each.get("reachable", True)),
             bool(each.get("caught_up", True)),
         )
@@ -164,7 +164,8 @@ def _voters(said: Iterable[Object]) -> tuple[Voter, ...]:
 def _key(said: Object) -> Key:
     blamed = tuple((each["name"], each.get("reason", "")) for each in said.get("blamed") or ())
     return Key(
-        state=said.get("state") or "none",
+        # A key that is handed on stays ready meanwhile; for what may be begun, the ceremony counts.
+        state="running" if said.get("running") else said.get("state") or "none",
         ceremony=said.get("ceremony") or "",
         epoch=int(said.get("epoch") or 0),
         threshold=int(said.get("threshold") or 0),

@@ -36,7 +36,7 @@ def plan(seen: Observed) -> Plan:
     if seen.foreign:
         return Plan(None, (), conditions(seen, head, None))
     step = _next(seen, head)
-    besides = (*(Apply(each) for each in seen.missing[1:]), *_besides(seen, head))
+    besides = (*(Apply(each) for each in seen.missing[1:]), *map(Remove, seen.stale), *_besides(seen, head))
     return Plan(step, besides, conditions(seen, head, step))
 
 

@@ -6,8 +6,9 @@ can take part exactly if its release speaks the cluster's version.
 
 from __future__ import annotations
 
-# The lowest and the highest version that a release speaks. The CRD's enum and rules say the same (a test compares).
-PROTOCOLS = {"1.0": (1, 1), "1.1": (1, 2), "1.1-broken": (1, 2), "2.0": (2, 3)}
+from labsupport.quorum.releases import RELEASES
+
+PROTOCOLS = {each.name: (each.oldest, each.newest) for each in RELEASES.values()}
 
 
 def speaks(release: str, protocol: int) -> bool:

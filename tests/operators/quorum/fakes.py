@@ -143,8 +143,8 @@ def merged(before: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, An
 class Volume:
     """What a member has on disk."""
 
-    def __init__(self, number: int) -> None:
-        self.id, self.identity = 1000 + number, f"identity-{number}"
+    def __init__(self, number: str) -> None:
+        self.id, self.identity = f"{0xA00 + number:x}", f"identity-{number}"
         self.phase, self.epoch = "waiting", 0  # epoch: of the share that it holds
 
 
@@ -154,9 +154,9 @@ class FakeMembers:
     def __init__(self, api: FakeApi, writes: Writes) -> None:
         self.api, self.writes = api, writes
         self.volumes: dict[str, Volume] = {}  # by the claim's uid
-        self.voters: dict[int, str] = {}
-        self.learners: dict[int, list[Any]] = {}  # id: name, ticks until it has caught up
-        self.head, self.term = 0, 1
+        self.voters: dict[str, str] = {}
+        self.learners: dict[str, list[Any]] = {}  # id: name, ticks until it has caught up
+        self.head, self.term = "", 1
         self.key: dict[str, Any] = {"state": "none", "epoch": 0}
         self.running: list[Any] = []  # ticks left, the request
         self.ceremonies: list[str] = []  # those that made a key
@@ -175,11 +175,11 @@ class FakeMembers:
             return None
         return self.volumes.setdefault(found["claim"], Volume(next(self._numbers)))
 
-    def runs(self, number: int, name: str) -> bool:
+    def runs(self, number: str, name: str) -> bool:
         found = self.volume(name)
         return found is not None and found.id == number and name not in self.unreachable
 
-    def alive(self) -> list[int]:
+    def alive(self) -> list[str]:
         return [each for each, name in self.voters.items() if self.runs(each, name)]
 
     def has_quorum(self) -> bool:
@@ -188,10 +188,10 @@ class FakeMembers:
     def tick(self) -> None:
         """A second goes by: elections, catching up, ceremonies."""
         if not self.has_quorum():
-            self.head = 0
+            self.head = ""
             return
         if self.head and self.head not in self.alive():
-            self.head = 0  # and a second later there is another
+            self.head = ""  # and a second later there is another
         elif not self.head:
             self.head, self.term = min(self.alive()), self.term + 1
         for number, entry in [*self.learners.items()]:
@@ -264,7 +264,7 @@ class FakeMembers:
             "problems": [],
         }
 
-    def _voter(self, number: int, name: str) -> dict[str, Any]:
+    def _voter(self, number: str, name: str) -> dict[str, Any]:
         up = self.runs(number, name)
         return {"id": number, "name": name, "reachable": up, "caught_up": up}
 
