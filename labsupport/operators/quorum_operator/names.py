@@ -20,7 +20,6 @@ PEERS, HTTP, OBSERVE = (
     7480,
 )  # ports: members' protocol, members' API, the operator's metrics and probes
 LARGEST = 7  # members
-USER = 1000  # members run as this user; their volumes are this group's
 
 PART_OF = {"labs.example/part-of": "course"}
 QUORUM = f"{GROUP}/quorum"  # label: of which Quorum something is

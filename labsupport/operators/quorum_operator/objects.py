@@ -277,13 +277,13 @@ def _field(name: str, path: str) -> Object:
 
 
 def security() -> Object:
-    """Of a Pod. No fsGroup: it would make files readable for a group, and a share is for its owner alone."""
-    return {
-        "runAsUser": names.USER,
-        "runAsGroup": names.USER,
-        "runAsNonRoot": True,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
+    """Of a Pod.
+
+    User 0, as volumes of Kubernetes' host-path provisioner are root's alone (mode 0750), but without any capability: in
+    the container it may do no more than another user. No fsGroup: it would make files readable for a group, and a
+    share is for its owner alone.
+    """
+    return {"runAsUser": 0, "runAsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}}
 
 
 def confined() -> Object:
