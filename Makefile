@@ -11,7 +11,7 @@ STAGES = $(MAKE) --keep-going --no-print-directory
 DEBIAN ?= 12
 VM = .venv/bin/python -m tests.vm
 
-.PHONY: env env-dev env-ci up down bench build test vm ci lint format proto
+.PHONY: env env-dev env-ci up down bench build test vm ci lint format proto raft-seeds
 .PHONY: test-unit test-content test-lab ci-lint ci-labs ci-proofs ci-cluster ci-user ci-subids ci-browser ci-kind ci-conformance
 
 env: ## the environment alone (.venv)
@@ -37,6 +37,12 @@ build: env ## generate the notebooks from labs/source
 
 test: env-dev ## unit tests, the labs' offline tests, lab 00 on a cluster
 	@$(STAGES) test-unit test-content test-lab
+
+# How many seeds for each size of cluster; a run takes a quarter of a second of one core.
+RAFT_SEEDS ?= 200
+
+raft-seeds: env-dev ## Raft in many more simulated storms than the tests' few (RAFT_SEEDS=200)
+	@RAFT_SEEDS=$(RAFT_SEEDS) $(PYTEST) -q tests/quorum/raft/test_simulation.py
 
 vm: env-dev ## a stock Debian (DEBIAN=12 or 13) in a virtual machine: make up and lab 00 there, as an ordinary user
 	@$(VM) --debian $(DEBIAN)

@@ -36,6 +36,7 @@ class Faults:
     linger: float = 0.03  # a message takes very long
     crash: float = 0.002
     crash_saving: float = 0.003  # for each save
+    crash_sent: float = 0.002  # for each save, once what it promises is sent
     restart: float = 0.02
     power: float = 0.5  # of crashes: all that was not synced is lost
     cut: float = 0.004
@@ -61,6 +62,7 @@ class Member:
     held: Ready | None = None
     full: bool = False
     paused_until: int = 0
+    backlog: int = 0  # units until it has read what came meanwhile
     phase: int = 0  # when it ticks
 
 
@@ -75,6 +77,7 @@ class World:
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
         self.now = 0
+        self.calm = False
         # Small enough that a member has parts of what others have: of a log, and of a snapshot.
         replication.APPEND_BYTES = self.random.choice([1, 80, 1 << 20])
         snapshots.CHUNK_BYTES = self.random.choice([7, 1 << 18])
@@ -97,11 +100,12 @@ class World:
     def run(self, units: int) -> None:
         """Let so many units pass, with faults."""
         for _ in range(units):
-            self._unit(calm=False)
+            self._unit()
             self._misfortune()
 
     def settle(self, units: int = 4000) -> None:
         """No more faults: within so many units there is a leader, and all members have all; else Violated."""
+        self.calm = True
         self.cuts.clear()
         for member in list(self.members.values()):
             member.full, member.paused_until = False, 0
@@ -109,7 +113,7 @@ class World:
             if not member.running:
                 self._restart(member)
         for unit in range(units):
-            self._unit(calm=True)
+            self._unit()
             if unit % 40 == 0 and self._is_calm():
                 return
         states = {member.id: member.raft.soft_state() for member in self.members.values()}
@@ -132,7 +136,7 @@ class World:
             and all(self.members[id_].raft.applied == soft.commit for id_ in soft.configuration.members)
         )
 
-    def _unit(self, *, calm: bool) -> None:
+    def _unit(self) -> None:
         self.now += 1
         for member in list(self.members.values()):
             if not member.running or self._paused(member):
@@ -142,32 +146,32 @@ class World:
             if (
                 member.running
                 and (self.now + member.phase) % UNITS == 0
-                and (calm or self.random.random() < 0.95)
+                and (self.calm or self.random.random() < 0.95)
             ):
                 member.raft.tick()
-                self._handle(member, calm=calm)
+                self._handle(member)
         while self.network and self.network[0][0] <= self.now:
             _, count, sender, to, message = heapq.heappop(self.network)
             member = self.members[to]
             if self._paused(member):
-                later = member.paused_until + self.random.randint(0, 5)
+                later = member.paused_until + member.backlog + self.random.randint(0, 3)
                 heapq.heappush(self.network, (later, count, sender, to, message))
                 continue
             if member.running and (sender, to) not in self.cuts:
                 member.raft.step(sender, message)
-                if calm or self.random.random() < 0.8:  # else together with what comes next
-                    self._handle(member, calm=calm)
-        if not calm:
+                if self.calm or self.random.random() < 0.8:  # else together with what comes next
+                    self._handle(member)
+        if not self.calm:
             able = [m for m in self.members.values() if m.running and not self._paused(m)]
             for member in self.clients.ask(self.now, able):
-                self._handle(member, calm=calm)
+                self._handle(member)
         self.clients.give_up(self.now)
 
     # A member's loop.
 
-    def _handle(self, member: Member, *, calm: bool = False) -> None:
+    def _handle(self, member: Member) -> None:
         self.invariants.role(member)
-        self._guarded(member, partial(self._loop, member, calm))
+        self._guarded(member, partial(self._loop, member))
 
     def _guarded(self, member: Member, work: Callable[[], None]) -> None:
         try:
@@ -175,20 +179,20 @@ class World:
         except Crash:
             self._crash(member)
 
-    def _loop(self, member: Member, calm: bool) -> None:
+    def _loop(self, member: Member) -> None:
         while member.running and member.held is None and (ready := member.raft.ready()):
             self.invariants.saved(member, ready)
-            if not self._save(member, ready, calm):
+            if not self._save(member, ready):
                 return
             member.held = ready
-            if not calm and self.random.random() < self.faults.hold:
+            if not self.calm and self.random.random() < self.faults.hold:
                 return
             self._finish(member)
 
-    def _save(self, member: Member, ready: Ready, calm: bool) -> bool:
+    def _save(self, member: Member, ready: Ready) -> bool:
         disk = member.disk
         disk.fail_at = disk.error = None
-        if not calm and self.random.random() < self.faults.crash_saving:
+        if not self.calm and self.random.random() < self.faults.crash_saving:
             disk.fail_at, disk.partly = disk.operations + self.random.randint(1, 4), self.random.random()
             disk.unrenamed = self.random.random() < 0.5
         elif member.full:
@@ -208,6 +212,8 @@ class World:
         assert ready is not None
         for to, message in ready.messages_after_save:
             self._send(member, to, message)
+        if ready.messages_after_save and not self.calm and self.random.random() < self.faults.crash_sent:
+            raise Crash
         if ready.restore:
             self._note("snapshot installed")
             self.invariants.snapshot(member, ready.restore)
@@ -251,14 +257,15 @@ class World:
                 member.full = not member.full
             elif member.full and chance() < 0.01:
                 member.full = False
-            if chance() < faults.pause:
-                self._note("pause")
-                member.paused_until = self.now + self.random.randint(20, 200)
         if chance() < faults.cut:
             self._cut()
         if self.cuts and chance() < faults.heal:
             self.cuts.clear()
         leader = self._leader()
+        if leader and chance() < faults.pause:
+            self._note("pause")
+            leader.paused_until = self.now + self.random.randint(20, 300)
+            leader.backlog = self.random.randint(0, 20)
         if leader and chance() < faults.change:
             self._change(leader)
         if leader and chance() < faults.transfer:
