@@ -24,7 +24,7 @@ KEPT = 4096  # connections whose TLS is remembered
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _BYTES, _INT32, _INT64 = _FIELD.TYPE_BYTES, _FIELD.TYPE_INT32, _FIELD.TYPE_INT64
-# As in envoy/service/accesslog/v3/als.proto and envoy/data/accesslog/v3/accesslog.proto: numbers of fields, and how
+# As in envoy/service/accesslog/v3 and envoy/data/accesslog/v3/accesslog.proto: numbers of fields, and how
 # they are read here: a scalar type, or another of these messages; "*": several.
 _MESSAGES: dict[str, dict[str, tuple[int, Any]]] = {
     "Message": {"identifier": (1, _BYTES), "http": (2, "Entries"), "tcp": (3, _BYTES)},
