@@ -124,7 +124,12 @@ def test_nothing_listens_on_all_addresses() -> None:
         if path.startswith("labsupport/")
         and f'"{everywhere}"' in text
         and not path.startswith(
-            ("labsupport/mesh/", "labsupport/shop/", "labsupport/cluster/embedded/runtime/")
+            (
+                "labsupport/mesh/",
+                "labsupport/quorum/",
+                "labsupport/shop/",
+                "labsupport/cluster/embedded/runtime/",
+            )
         )
     ]
     assert found == []
