@@ -56,7 +56,9 @@ def allowed(old: Configuration, new: Configuration) -> None:
 def caught_up(node: Node, peer: int) -> bool:
     """Whether a peer is heard of and has nearly all (dissertation, section 4.2.1)."""
     progress = node.peers.get(peer)
-    return progress is not None and progress.match + CAUGHT_UP >= node.log.last_index and progress.match > 0
+    if progress is None or progress.match == 0 or progress.silent >= node.election_ticks:
+        return False
+    return progress.match + CAUGHT_UP >= node.log.last_index
 
 
 def settle(node: Node) -> None:

@@ -32,7 +32,8 @@ def on_chunk(node: Node, sender: int, chunk: SnapshotChunk) -> None:
         node.incoming = None
         node.send(sender, AppendReply(node.term, node.log.commit))
         return
-    if node.incoming is None or node.incoming.position != position:
+    # Another leader begins at 0, and its bytes of the same state may be other ones (another release wrote them).
+    if node.incoming is None or node.incoming.position != position or chunk.offset == 0:
         node.incoming = Incoming(position)
     data = node.incoming.data
     if chunk.offset == len(data) and len(data) + len(chunk.data) <= LARGEST:

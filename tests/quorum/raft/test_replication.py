@@ -289,6 +289,18 @@ def test_a_learner_that_lacks_much_is_not_promoted() -> None:
         leader.change(Configuration(THREE | {4}))
 
 
+def test_a_learner_that_is_silent_is_not_promoted() -> None:
+    cluster = Cluster(3)
+    leader = cluster.first(1)
+    grown(cluster)
+    assert leader.peers()[4].caught_up
+    cluster.isolate(4)
+    cluster.tick(10)
+    assert not leader.peers()[4].caught_up
+    with pytest.raises(Busy, match="not heard of"):
+        leader.change(Configuration(THREE | {4}))
+
+
 def test_a_change_that_was_never_committed_is_undone_with_its_entry() -> None:
     cluster = Cluster(3)
     leader = cluster.first(1)
@@ -339,6 +351,17 @@ def test_a_member_that_lacks_what_is_gone_is_sent_a_snapshot_in_chunks(
     cluster.restart(3)
     assert cluster.rafts[3].soft_state().commit == leader.soft_state().commit
     assert cluster.rafts[3].soft_state().configuration == Configuration(THREE)
+
+
+def test_bytes_of_two_leaders_snapshots_are_not_mixed() -> None:
+    cluster = Cluster(3)
+    cluster.add(4, Saved())
+    joining = cluster.rafts[4]
+    joining.step(1, SnapshotChunk(2, 9, 2, Configuration(THREE), 0, b"one ", False))
+    joining.step(2, SnapshotChunk(3, 9, 2, Configuration(THREE), 0, b"two", False))
+    joining.step(2, SnapshotChunk(3, 9, 2, Configuration(THREE), 3, b" and three", True))
+    cluster.handle(4)
+    assert cluster.restored[4] == [b"two and three"]
 
 
 def test_a_snapshot_of_what_is_here_keeps_what_follows() -> None:
