@@ -105,3 +105,10 @@ class Cluster:
     def commands(self, id_: int) -> list[bytes]:
         """What a member has applied."""
         return [entry.data for entry in self.applied[id_] if entry.kind == "command"]
+
+
+def grown(cluster: Cluster) -> None:
+    """Add member 4 as a learner, and wait until it has everything."""
+    cluster.add(4, Saved())
+    cluster.rafts[1].change(Configuration(frozenset({1, 2, 3}), frozenset({4})))
+    cluster.tick(10)

@@ -14,7 +14,7 @@ from labsupport.quorum.raft import election, membership, reads, replication, sna
 from labsupport.quorum.raft.core import Raft
 from labsupport.quorum.raft.log import Log
 from labsupport.quorum.raft.storage import Storage
-from tests.quorum.raft import test_replication, test_storage
+from tests.quorum.raft import test_membership, test_replication, test_storage
 from tests.quorum.raft.world import Faults
 
 
@@ -153,7 +153,7 @@ BY_SCHEDULE = [
             Faults(cut=0.03, heal=0.03, crash=0.001, change=0.1, transfer=0.02, lose=0.05),
             (3, 4),
         ),
-        test_replication.test_two_leaders_with_other_members_each_commit_nothing_different,
+        test_membership.test_two_leaders_with_other_members_each_commit_nothing_different,
     ),
     (
         Mutant("what was read after a crash is not synced", Storage._load, "self._log.sync()", "pass"),
