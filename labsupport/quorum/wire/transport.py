@@ -226,22 +226,23 @@ class Transport:
         line.state = Connection(True, theirs.release, (theirs.oldest, theirs.newest), protocol, "")
         line.queue.clear()  # what was meant for the connection before is old by now
         ended = asyncio.ensure_future(self._goodbye(reader))  # nothing comes on this one but its end
+        filled = asyncio.ensure_future(line.filled.wait())
         try:
             while not ended.done():
-                filled = asyncio.ensure_future(line.filled.wait())
                 await asyncio.wait({filled, ended}, return_when=asyncio.FIRST_COMPLETED)
-                filled.cancel()
                 line.filled.clear()
                 while line.queue and not ended.done():
                     message, call, answers = line.queue.popleft()
-                    writer.write(
-                        frames.pack(self._codec.encode(message, call=call, answers=answers), protocol)
-                    )
+                    payload = self._codec.encode(message, call=call, answers=answers)
+                    writer.write(frames.pack(payload, protocol))
                     await writer.drain()
+                if filled.done():
+                    filled = asyncio.ensure_future(line.filled.wait())
             await ended
         finally:
+            filled.cancel()
             ended.cancel()
-            await asyncio.wait({ended})
+            await asyncio.wait({filled, ended})
 
     @staticmethod
     async def _goodbye(reader: asyncio.StreamReader) -> None:
