@@ -43,7 +43,7 @@ class Members:
         try:
             status, said = self._exchange(quorum, pod, "GET", "/v1/status", None, TIMEOUT)
             return parse.member(said) if status == http.HTTPStatus.OK else None
-        except (Later, KeyError, TypeError, ValueError):
+        except (Later, AttributeError, KeyError, TypeError, ValueError):
             return None
 
     def ask(self, quorum: Quorum, pod: Pod, path: str, body: Mapping[str, Any]) -> None:
