@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 def main() -> int:
     """Run until SIGTERM, or until the Lease is lost; the exit status."""
-    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # one line for each event is of no use to anybody
+    # Otherwise it has a line for each event of each object.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     client = kube.connect_in_pod()
     identity = os.environ.get("POD_NAME") or names.OPERATOR
     election = Election(client, names.SYSTEM, names.OPERATOR, identity)
