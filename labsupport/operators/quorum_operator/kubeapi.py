@@ -23,8 +23,14 @@ class NotLeading(Exception):
 class KubeApi:
     """Requests one at a time; several threads may use it. `leads` says whether writing is allowed."""
 
-    def __init__(self, api: ApiClient, leads: Callable[[], bool] = lambda: True) -> None:
-        self._api, self._leads = api, leads
+    def __init__(
+        self,
+        api: ApiClient,
+        leads: Callable[[], bool] = lambda: True,
+        written: Callable[[str], None] = lambda what: None,
+    ) -> None:
+        """`written` hears of each write that was done, but for Events."""
+        self._api, self._leads, self._written = api, leads, written
 
     def _write(self, method: str, path: str, **more: Any) -> None:
         if not self._leads():
@@ -35,6 +41,8 @@ class KubeApi:
             if error.status == CONFLICT:
                 raise Conflict(error.what) from error
             raise
+        if not path.endswith("/events"):
+            self._written(f"{method} {path}")
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """See `kinds.Api`. Errors: kube.Refused, kube.Unreachable; so for all of these."""

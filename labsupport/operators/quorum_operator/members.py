@@ -23,8 +23,19 @@ Token = Callable[[Quorum], str]
 class Members:
     """`observe.Members` over HTTPS. Connections are kept; several threads may use it."""
 
-    def __init__(self, authority: str, token: Token, *, workers: int = 8) -> None:
-        """`authority`: the certificate that members' certificates are checked by, PEM; `token`: of the admin."""
+    def __init__(
+        self,
+        authority: str,
+        token: Token,
+        *,
+        workers: int = 8,
+        written: Callable[[str], None] = lambda what: None,
+    ) -> None:
+        """`authority`: the certificate that members' certificates are checked by, PEM; `token`: of the admin.
+
+        `written` hears of each request that a member has done.
+        """
+        self._written = written
         self._context = ssl.create_default_context(cadata=authority)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_3
         self._context.check_hostname = False  # a Pod's address says nothing; the URI in the certificate does
@@ -50,6 +61,7 @@ class Members:
         """See `observe.Members`."""
         status, said = self._exchange(quorum, pod, "POST", path, body, PATIENCE)
         if status < http.HTTPStatus.MULTIPLE_CHOICES:
+            self._written(f"{pod.name} {path}")
             return
         words = said if isinstance(said, Mapping) else {}
         told = f"{pod.name}: {status} {words.get('error') or words.get('leader') or ''}".strip()

@@ -10,13 +10,14 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import kopf
 
 from labsupport import kube
 from labsupport.kube.lease import Election
-from labsupport.operators.quorum_operator import handlers, metrics, names, signer
+from labsupport.operators.quorum_operator import handlers, metrics, mortality, names, signer
 from labsupport.operators.quorum_operator.events import Events
 from labsupport.operators.quorum_operator.kubeapi import KubeApi
 from labsupport.operators.quorum_operator.members import Members
@@ -57,16 +58,21 @@ def main() -> int:
     if not stop.is_set():
         log.info("%s leads", identity)
         counted.leads = True
-        lead(KubeApi(client, election.leads), counted, stop)
+        written = mortality.from_environment()
+        lead(KubeApi(client, election.leads, written), written, counted, stop)
     stop.set()
     elected.join(timeout=5.0)
     return 1 if lost.is_set() else 0
 
 
-def lead(api: KubeApi, counted: metrics.Metrics, stop: threading.Event) -> None:
+def lead(
+    api: KubeApi, written: Callable[[str], None], counted: metrics.Metrics, stop: threading.Event
+) -> None:
     """Handle Quorums until `stop`."""
     authority = signer.load_or_create(api, datetime.now(UTC))
-    members = Members(authority.certificate, lambda quorum: signer.tokens(authority, quorum)[1])
+    members = Members(
+        authority.certificate, lambda quorum: signer.tokens(authority, quorum)[1], written=written
+    )
     operator = handlers.Operator(api, members, authority, counted, events=Events(api))
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(kopf.login_with_service_account)
