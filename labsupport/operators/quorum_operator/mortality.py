@@ -2,8 +2,8 @@
 
     kubectl -n labs-system set env deployment/quorum-operator QUORUM_OPERATOR_DIES_AFTER=7
 
-Counted is what a Quorum is changed by: writes to the API server and requests to members, from the process's start; not
-the Lease, not Events. The kubelet starts another in the same Pod, which finds the mark that the first one left and lives.
+Counted is what a Quorum is changed by, from the process's start: writes to the API server and requests to members; not
+the Lease, not Events. The kubelet starts another in the same Pod, which finds the mark that the first left, and lives.
 """
 
 from __future__ import annotations
