@@ -223,6 +223,32 @@ def test_a_back_up_into_a_new_quorum(quorums: Callable[..., dict[str, Any]], kub
     kubectl("-n", SPACE, "delete", KIND, "r", "--timeout=60s", timeout=90)
 
 
+def test_a_schedule_of_back_ups_comes_and_goes(
+    quorums: Callable[..., dict[str, Any]], kubectl: Kubectl
+) -> None:
+    def schedule() -> dict[str, Any]:
+        found = kubectl("-n", SPACE, "get", "cronjob", "q-backup", "--ignore-not-found", "-o", "json").stdout
+        return dict(json.loads(found)) if found else {}
+
+    edit(kubectl, backup={"claimName": "archive", "schedule": "0 3 29 2 *", "keep": 1})
+    eventually(schedule, bool, 20)
+    for name in ("q-backup-1", "q-backup-2"):  # as the schedule names them
+        kubectl("-n", SPACE, "create", "job", name, "--from=cronjob/q-backup")
+        kubectl(
+            "-n",
+            SPACE,
+            "wait",
+            f"job/{name}",
+            "--for=condition=Complete",
+            f"--timeout={patient(40):g}s",
+            timeout=150,
+        )
+    log = kubectl("-n", SPACE, "logs", "job/q-backup-2").stdout
+    assert json.loads(log.splitlines()[-1])["removed"] == ["q-backup-1.quorum"]
+    edit(kubectl, backup=None)
+    eventually(schedule, lambda found: not found, 20)
+
+
 def test_both_versions_are_served_without_an_operator(kubectl: Kubectl, quorums: Callable[..., Any]) -> None:
     kubectl("-n", SYSTEM, "scale", "deployment", "quorum-operator", "--replicas=0")
     try:

@@ -1,4 +1,4 @@
-"""For trials: an operator that dies right after its k-th write, once. `labs bench quorum --faults` and learners use it.
+"""For trials: an operator that dies right after its k-th write, once.
 
     kubectl -n labs-system set env deployment/quorum-operator QUORUM_OPERATOR_DIES_AFTER=7
 

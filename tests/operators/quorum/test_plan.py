@@ -6,13 +6,7 @@ import pytest
 
 from labsupport.operators.quorum_operator import kinds, names, releases
 from tests.operators.quorum.fakes import NAMESPACE
-from tests.operators.quorum.world import World
-
-
-def founded(**spec: object) -> World:
-    world = World(**spec)
-    world.settle()
-    return world
+from tests.operators.quorum.world import World, founded
 
 
 def reason(world: World, condition: str) -> tuple[str, str]:

@@ -6,15 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.operators.quorum.world import World
+from tests.operators.quorum.world import World, founded
 
 Story = Callable[[], World]
-
-
-def founded(**spec: object) -> World:
-    world = World(**spec)
-    world.settle()
-    return world
 
 
 def bootstrap() -> World:
