@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from labsupport.cli.options import BACKENDS, emit, json_option
@@ -123,3 +125,36 @@ def mesh_command(parts: tuple[str, ...], as_json: bool) -> None:
 
     found = meshbench.measure(parts or meshbench.PARTS)
     emit(found, as_json=as_json, human=meshbench.describe(found))
+
+
+@bench_command.command("quorum")
+@click.option("--faults", "faults", is_flag=True, help="Break things under load.")
+@click.option("--only", multiple=True, help="These faults alone, may be given several times.")
+@click.option("--runs", type=click.IntRange(1, 20), default=1, show_default=True, help="How often each.")
+@click.option(
+    "--resume",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="A file that keeps each run, so that a measurement that was ended goes on.",
+)
+@json_option
+@click.pass_context
+def quorum_command(
+    ctx: click.Context, faults: bool, only: tuple[str, ...], runs: int, resume: Path | None, as_json: bool
+) -> None:
+    """What a Quorum does when members, nodes, network and operator break: writes lost, time without a leader.
+
+    On a cluster of three nodes of its own, some ten minutes. Exit status 0 only if nothing was lost and all was right.
+    """
+    from labsupport.cluster import quorumbench
+    from labsupport.cluster.quorumbench.faults import FAULTS
+
+    if not faults:
+        raise click.UsageError("What is to be measured? --faults is all there is.")
+    unknown = sorted(set(only) - set(FAULTS))
+    if unknown:
+        raise click.UsageError(f"No fault {', '.join(unknown)}; there are {', '.join(FAULTS)}.")
+    found = quorumbench.measure(only, runs, resume)
+    emit(found, as_json=as_json, human=quorumbench.describe(found))
+    if not all(each["final_state_ok"] for each in found["faults"]):
+        ctx.exit(1)

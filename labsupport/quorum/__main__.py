@@ -1,4 +1,4 @@
-"""`python3 -m labsupport.quorum member`: a member, in its Pod; `backup` and `restore`: what the operator's Jobs run."""
+"""`python3 -m labsupport.quorum`: a `member` in its Pod; `backup`, `restore`: the operator's Jobs; `load`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def main() -> int:
         each.add_argument("--tokens", type=Path, default=Path("/etc/quorum-tokens"))
         each.add_argument("--authority", type=Path, default=Path("/etc/quorum/ca.crt"))
     commands.choices["cheat"].add_argument("--how", required=True, help="see quorum/cheats.py")
-    for name in ("backup", "restore"):
+    for name in ("backup", "restore", "load"):
         job = commands.add_parser(name)
         job.add_argument("--config", type=Path, default=Path("/etc/quorum/config.json"))
         job.add_argument("--tokens", type=Path, default=Path("/etc/quorum-tokens"))
@@ -35,6 +35,10 @@ def main() -> int:
         job.add_argument(
             "--members", type=int, required=True, help="how many members to look for the leader among"
         )
+        if name == "load":
+            job.add_argument("--seconds", type=float, default=60.0)
+            job.add_argument("--stop", type=Path, default=None, help="end when there is this file")
+            continue
         job.add_argument("--directory", type=Path, default=Path("/backups"))
         job.add_argument("--name", required=True, help="of the back-up")
         job.add_argument(
@@ -42,6 +46,10 @@ def main() -> int:
         )
     arguments = parser.parse_args()
     try:
+        if arguments.command == "load":
+            from labsupport.quorum import load
+
+            return load.run(arguments)
         if arguments.command in ("backup", "restore"):
             from labsupport.quorum import backups
 
