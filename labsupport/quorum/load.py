@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import secrets
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,6 +38,7 @@ AGAIN = 60.0  # seconds to read everything again: the Quorum may still be coming
 class Ledger:
     """Writers that each write a key once, and what was confirmed when."""
 
+    prefix: str  # of keys
     confirmed: dict[str, bytes] = field(default_factory=dict)
     moments: list[float] = field(default_factory=list)
     slowest: float = 0.0
@@ -47,7 +49,7 @@ class Ledger:
         count = 0
         while not stop.wait(PAUSE):
             count += 1
-            key, value = f"w/{writer}/{count}", f"{writer} {count}".encode()
+            key, value = f"{self.prefix}w/{writer}/{count}", f"{writer} {count}".encode()
             began = time.monotonic()
             try:
                 client.put(key, value)
@@ -85,8 +87,9 @@ def run(arguments: argparse.Namespace) -> int:
         return Client(urls, token, str(arguments.authority))
 
     stop = threading.Event()
-    ledger = Ledger()
-    workload = Workload(connect, operations=10**9, pause=0.02, stop=stop)
+    prefix = f"{secrets.token_hex(4)}/"  # another run may have written to this Quorum
+    ledger = Ledger(prefix)
+    workload = Workload(connect, operations=10**9, pause=0.02, stop=stop, prefix=prefix)
     began = time.monotonic()
     with ThreadPoolExecutor(WRITERS + 1) as pool:
         running: list[Future[Any]] = [

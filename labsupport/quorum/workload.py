@@ -27,6 +27,7 @@ class Workload:
     clients: int = 5
     operations: int = 1_000
     seed: int = 0
+    prefix: str = ""  # of keys: a history begins with keys that nobody has written
     pause: float = 0.0  # seconds between two operations of a client
     history: list[Operation] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -41,7 +42,7 @@ class Workload:
     def _client(self, number: int) -> None:
         client, random = self.connect(), Random(f"{self.seed} {number}")
         try:
-            for operation in _operations(client, number, random):
+            for operation in _operations(client, number, random, self.prefix):
                 self.history.append(operation)
                 if len(self.history) >= self.operations or self.stop.wait(self.pause):
                     return
@@ -49,12 +50,12 @@ class Workload:
             self.stop.set()  # one that ends by an error ends all
 
 
-def _operations(client: Client, number: int, random: Random) -> Iterator[Operation]:
+def _operations(client: Client, number: int, random: Random, prefix: str) -> Iterator[Operation]:
     """One client's operations, for ever."""
     seen: dict[str, tuple[bytes | None, int | None]] = {}
     count = 0
     while True:
-        key = f"k{random.randrange(KEYS)}"
+        key = f"{prefix}k{random.randrange(KEYS)}"
         kind: Kind = random.choice(("get", "get", "put", "cas"))
         count += 1
         value = f"{number}.{count}".encode()
