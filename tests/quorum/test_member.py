@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from labsupport.patience import patient
-from labsupport.quorum import commands
+from labsupport.quorum import commands, status
 from labsupport.quorum.cheats import CHEATS
 from labsupport.quorum.commands import Conflict, Done
 from labsupport.quorum.consensus import Unknown
@@ -249,5 +250,40 @@ def test_each_cheat_is_named_and_left_out(cheat: str, accusation: str, tmp_path:
         finally:
             for name in list(quorum.members):
                 await quorum.stop(name)
+
+    asyncio.run(work())
+
+
+def test_a_full_disk_moves_leadership_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        async with running(tmp_path / "q") as quorum:
+            first = await quorum.leader()
+            assert await put(first, "a", b"1") == Done(1)
+            full = True
+
+            def no_room(data: bytes) -> None:
+                if full:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                written(data)
+
+            log = first._storage._log
+            assert log is not None
+            written = log.write
+            monkeypatch.setattr(log, "write", no_room)
+            with pytest.raises((NotLeader, Unknown)):
+                await put(first, "a", b"not promised")
+            others = [m for m in quorum.members.values() if m is not first]
+            await until(lambda: any(m.consensus and m.consensus.leads for m in others))
+            second = next(m for m in others if m.consensus and m.consensus.leads)
+            assert await put(second, "a", b"2") == Done(2)
+            assert status.status(first)["disk"]["full"] is True
+            assert "disk is full" in " ".join(status.problems(first))
+            with pytest.raises(NotLeader):
+                await put(first, "a", b"3")
+            full = False
+            await until(lambda: first.state.values["a"].value == b"2" and not first.consensus.disk_full)
+            assert status.problems(first) == []
 
     asyncio.run(work())
