@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from typing import Any
 
 import pytest
@@ -127,3 +128,17 @@ def test_who_ends_gives_it_up_at_once(server: Server) -> None:
 def test_a_deadline_after_others_may_begin_is_refused() -> None:
     with pytest.raises(ValueError, match="deadline"):
         Election(None, "ns", "x", "one", duration=10, deadline=10)  # type: ignore[arg-type]
+
+
+def test_run_tells_when_it_is_won_and_once_when_it_is_lost(server: Server) -> None:
+    clock, told, stop = Clock(), [], threading.Event()
+    one = Election(None, "ns", "x", "one", clock=clock)  # type: ignore[arg-type]
+
+    def won() -> None:
+        told.append("won")
+        server.away = True
+        clock.now += 20
+
+    one.run(stop, won=won, lost=lambda: told.append("lost"), retry=0.001)
+    assert told == ["won", "lost"]
+    assert not stop.is_set()

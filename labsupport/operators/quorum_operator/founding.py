@@ -62,5 +62,5 @@ def tell(seen: Observed) -> Step | None:
 def _trouble(seen: Observed, name: str) -> str:
     pod, member = seen.pods.get(name), seen.members.get(name)
     if member is not None:
-        return f"its volume belongs to another store: it is {member.phase}"
+        return "; ".join(member.problems) or f"its volume belongs to another store: it is {member.phase}"
     return pod.trouble if pod else "no Pod yet"

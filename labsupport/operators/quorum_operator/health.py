@@ -42,6 +42,8 @@ def trouble(seen: Observed, voter: Voter) -> str:
         return "its Pod is not there"
     if member is None:
         return pod.trouble or "it does not answer"
+    if not member.id:
+        return "; ".join(member.problems)
     if member.id != voter.id:
         return "its volume is another one: what it had is lost"
     if member.disk_full:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from labsupport.operators.quorum_operator import names, parse
+from labsupport.operators.quorum_operator.objects import tokens_name
 from labsupport.operators.quorum_operator.observe import Later, Refused
 from labsupport.operators.quorum_operator.observed import Member, Pod, Quorum
 
@@ -53,6 +54,8 @@ class Members:
     def _status(self, quorum: Quorum, pod: Pod) -> Member | None:
         try:
             status, said = self._exchange(quorum, pod, "GET", "/v1/status", None, TIMEOUT)
+            if status in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
+                return _stranger(quorum, pod)
             return parse.member(said) if status == http.HTTPStatus.OK else None
         except (Later, AttributeError, KeyError, TypeError, ValueError):
             return None
@@ -114,3 +117,10 @@ class Members:
         said = [value for kind, value in shown.get("subjectAltName", ()) if kind == "URI"]
         if said != [expected]:
             raise ssl.SSLError(f"who answers is {said or 'nobody'}, not {expected}")
+
+
+def _stranger(quorum: Quorum, pod: Pod) -> Member:
+    """A member that takes the operator for somebody else. Nothing is known of it but this, not even its id."""
+    secret = f"Secret {tokens_name(quorum.name)}"
+    why = f"it refuses the operator's token: {secret} is not the operator's; delete it, then its Pod"
+    return Member(pod.name, "", "", phase="stopped", role="", problems=(why,))

@@ -143,7 +143,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Member:
-    """What a member says of itself (GET /v1/status). `protocols`: the lowest and highest that it speaks."""
+    """What a member says of itself (GET /v1/status). `protocols`: the lowest and highest that it speaks.
+
+    Without an `id` it would not say: `problems` tells why.
+    """
 
     name: str
     id: str

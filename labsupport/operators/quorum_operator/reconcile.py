@@ -54,7 +54,8 @@ def _wants_tokens(seen: Observed) -> bool:
     """Secrets cannot be read by the operator, so it makes this one where it must be missing."""
     if seen.quorum.deleting or seen.foreign:
         return False
-    return seen.statefulset is None or any("secret" in pod.trouble for pod in seen.pods.values())
+    refused = any(not each.id for each in seen.members.values())
+    return seen.statefulset is None or refused or any("secret" in pod.trouble for pod in seen.pods.values())
 
 
 def say(api: Api, found: Object, seen: Observed, planned: Plan) -> None:

@@ -37,7 +37,7 @@ def replace(seen: Observed, head: Member) -> Step | None:
             )
     for voter in head.voters:
         member = seen.members.get(voter.name)
-        if member is None or member.id == voter.id:
+        if member is None or member.id in (voter.id, ""):
             continue
         others = [each for each in head.voters if each.id != voter.id]
         if len(well(seen, others)) < majority(len(others)):
@@ -81,7 +81,7 @@ def grow(seen: Observed, head: Member) -> Step | None:
                 SHRINKING,
                 f"{learner.name} is not wanted any more",
             )
-        if member and member.id != learner.id:
+        if member and member.id not in (learner.id, ""):
             return Step(
                 RemoveMember(head.name, learner.name, learner.id),
                 REPLACING,

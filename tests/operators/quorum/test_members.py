@@ -118,6 +118,13 @@ def test_a_certificate_of_another_authority_counts_for_nothing(server: Server) -
     assert server.asked == []
 
 
+def test_a_member_that_refuses_the_token_is_not_taken_for_a_new_one(server: Server) -> None:
+    server.answers["/v1/status"] = (401, {"error": "wrong token"})
+    (found,) = members().status(QUORUM, [pod()]).values()
+    assert found.id == ""
+    assert "Secret q-tokens is not the operator's" in found.problems[0]
+
+
 def test_an_answer_that_is_none_counts_as_silence(server: Server) -> None:
     for said in ({}, [], {**SAID, "protocols": "x"}):
         server.answers["/v1/status"] = (200, said)

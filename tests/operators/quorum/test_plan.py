@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from labsupport.operators.quorum_operator import kinds, names, releases
+from labsupport.operators.quorum_operator.observed import Member, Pod, Quorum
 from tests.operators.quorum.fakes import NAMESPACE
 from tests.operators.quorum.world import World, founded
 
@@ -166,6 +169,24 @@ def test_with_too_few_shares_nothing_is_begun_and_that_is_said() -> None:
     world.settle()
     assert reason(world, "KeyReady") == ("False", "TooFewHolders")
     assert not [each for each in world.writes.log[ceremonies:] if each.startswith("key ")]
+
+
+def test_a_member_that_would_not_say_who_it_is_is_not_replaced() -> None:
+    world = founded(size=3)
+    original = world.members.status
+
+    def status(quorum: Quorum, pods: Iterable[Pod]) -> dict[str, Member]:
+        return {
+            **original(quorum, pods),
+            "q-2": Member("q-2", "", "", phase="stopped", problems=("wrong token",)),
+        }
+
+    world.members.status = status  # type: ignore[method-assign]
+    before = writes_but_status(world)
+    world.settle()
+    assert writes_but_status(world) == before
+    assert reason(world, "Degraded") == ("True", "MemberStopped")
+    assert "wrong token" in world.condition("Degraded")["message"]
 
 
 def test_more_than_a_minority_lost_is_not_papered_over() -> None:
