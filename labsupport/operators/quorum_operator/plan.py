@@ -72,8 +72,24 @@ def _restore_pods(seen: Observed, head: Member | None) -> Step | None:
 def steps(seen: Observed) -> tuple[Next, ...]:
     """What is thought of, in this order. While a member is down because of an upgrade, that comes before all else."""
     if upgrading.under_way(seen):
-        return (resizing.replace, upgrading.step, keys.step, resizing.trim, resizing.grow, resizing.shrink)
-    return (resizing.replace, _shares, resizing.trim, resizing.grow, resizing.shrink, upgrading.step)
+        return (
+            resizing.replace,
+            upgrading.step,
+            keys.step,
+            resizing.trim,
+            resizing.grow,
+            resizing.shrink,
+            resizing.ending,
+        )
+    return (
+        resizing.replace,
+        _shares,
+        resizing.trim,
+        resizing.grow,
+        resizing.shrink,
+        upgrading.step,
+        resizing.ending,
+    )
 
 
 def _shares(seen: Observed, head: Member) -> Step | None:

@@ -70,6 +70,15 @@ def trim(seen: Observed, head: Member) -> Step | None:
     return None
 
 
+def ending(seen: Observed, head: Member) -> Step | None:
+    """Nothing is as wanted while a Pod that was let go is still ending: its volume has yet to be removed."""
+    if seen.statefulset is None:
+        return None
+    left = [each for each in seen.claims if each.ordinal >= seen.statefulset.replicas]
+    names_ = ", ".join(names.pod(seen.quorum.name, each.ordinal) for each in left)
+    return Step(None, SHRINKING, f"{names_} ends") if left else None
+
+
 def grow(seen: Observed, head: Member) -> Step | None:
     """Add the member with the lowest ordinal that has no vote."""
     voting = {each.name for each in head.voters}

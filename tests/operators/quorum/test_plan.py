@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
 from labsupport.operators.quorum_operator import kinds, names, releases
-from labsupport.operators.quorum_operator.observed import Member, Pod, Quorum
+from labsupport.operators.quorum_operator.observed import Claim, Member, Pod, Quorum
+from labsupport.operators.quorum_operator.plan import plan
 from tests.operators.quorum.fakes import NAMESPACE
 from tests.operators.quorum.world import World, founded
 
@@ -219,6 +221,18 @@ def test_a_size_that_shrinks_and_grows_again_does_not_bring_back_a_removed_membe
     world.settle()
     world.expect(5)
     assert len({*world.members.voters} & old) == 3
+
+
+def test_it_is_not_called_as_wanted_before_the_last_volume_is_gone() -> None:
+    world = founded(size=3)
+    world.round()
+    assert world.last is not None
+    seen = world.last.seen
+    assert plan(seen).step is None
+    pods = {**seen.pods, "q-3": Pod("q-3", "uid", "1.0", terminating=True)}
+    step = plan(replace(seen, pods=pods, claims=(*seen.claims, Claim("data-q-3", "uid", 3)))).step
+    assert step is not None
+    assert (step.action, step.reason) == (None, "Shrinking")
 
 
 def test_deletion_ends_and_leaves_nothing_that_it_should_have_removed() -> None:
