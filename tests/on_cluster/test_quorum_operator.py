@@ -181,7 +181,7 @@ def test_a_release_that_never_gets_ready_is_rolled_back(
     edit(kubectl, release="1.1-broken", upgrade={"healthSeconds": 6})
     found = eventually(quorums, lambda each: said(each)["UpgradeBlocked"] == ("True", "GateFailed"), 60)
     assert said(found)["Available"][0] == "True"
-    edit(kubectl, release="1.1", size=3)
+    edit(kubectl, release="1.1", size=3, upgrade={"healthSeconds": 60})
     eventually(quorums, settled(3, "1.1"), 60)
     claims = kubectl("-n", SPACE, "get", "pvc", "-o", "jsonpath={.items[*].metadata.name}").stdout.split()
     assert claims == ["data-q-0", "data-q-1", "data-q-2"]
