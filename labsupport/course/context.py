@@ -262,8 +262,9 @@ class Context:
         return Note("Applied: " + "; ".join(lines) + ".")
 
     def deploy(self, function: Any, host: str = "reconciler", name: str = "", **settings: Any) -> Deployed:
-        """Run a function of the notebook in a Pod of the lab's namespace, in place of what ran there under that `name`
-        (default: the function's own). `host` is the program that calls it, `settings` are that program's.
+        """Run a function of the notebook, or a list of them, in a Pod of the lab's namespace, in place of what ran
+        there under that `name` (default: the function's own). `host` is the program that calls it, `settings` are that
+        program's.
         """
         from labsupport.course.deploy import deploy
 

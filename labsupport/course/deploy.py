@@ -17,7 +17,7 @@ from typing import Any
 
 from labsupport import kube, paths
 from labsupport.course import serving
-from labsupport.course.source import Gathered, Origin, Unportable, gather
+from labsupport.course.source import Gathered, Origin, Unportable, gather, name_in
 from labsupport.course.verdict import with_code
 from labsupport.course.views import Note
 from labsupport.course.worlds.world import World
@@ -154,12 +154,14 @@ def deploy(
     settings: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Deployed:
-    """Run `function` in the lab's namespace by `host`, in place of what was there under that name.
+    """Run `function` in the lab's namespace by `host`, in place of what was there under that name. A list of functions
+    travels whole; its first one gives the name.
 
     What the learner can mend is told by the result: a function that cannot leave the notebook, a refusal of the API,
     cells that fail in the Pod. Errors: LabsError for a host that does not exist or lacks a setting; Unreachable.
     """
     started = time.monotonic()
+    function, *others = function if isinstance(function, list | tuple) and function else [function]
     given = str(name or getattr(function, "__name__", "function"))
     name = given.lower().replace("_", "-").strip("<>")
     if not _NAME.fullmatch(name):
@@ -167,7 +169,7 @@ def deploy(
             world, given, host, problem="its name cannot be the name of an object; give one with `name=`."
         )
     try:
-        gathered = gather(function, names)
+        gathered = gather(function, names, [name_in(each, names) for each in others])
     except Unportable as error:
         return Deployed(world, name, host, problem=f"{error.what} What helps: {error.fix}.")
     if len(gathered.text) > LARGEST:

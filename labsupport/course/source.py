@@ -34,7 +34,17 @@ from labsupport.course.cells import (
 )
 from labsupport.course.symbols import attribute_chains, free_names
 
-__all__ = ["FILE", "Gathered", "Origin", "Unportable", "cell_file", "gather", "importable", "run_cell"]
+__all__ = [
+    "FILE",
+    "Gathered",
+    "Origin",
+    "Unportable",
+    "cell_file",
+    "gather",
+    "importable",
+    "name_in",
+    "run_cell",
+]
 
 FILE = "<learner>"  # the file name of gathered text in tracebacks
 _ANNOTATIONS = __future__.annotations.compiler_flag
@@ -99,6 +109,16 @@ def gather(function: Any, names: Mapping[str, Any] | None = None, also: Iterable
     namespace = entry.__globals__ if names is None and isinstance(entry, FunctionType) else (names or {})
     known = _name_of(function, namespace) or name
     return _Gathering(namespace).complete(known, function, also)
+
+
+def name_in(function: Any, names: Mapping[str, Any]) -> str:
+    """The name under which the notebook knows a function. Errors: Unportable if it knows it by none."""
+    if found := _name_of(function, names):
+        return found
+    said = getattr(function, "__name__", "") or type(function).__name__
+    raise Unportable(
+        f"`{said}` has no name in the notebook.", fix="write a function with def, and send it by its name"
+    )
 
 
 def _name_of(value: Any, names: Mapping[str, Any]) -> str:
