@@ -128,13 +128,20 @@ class Tell(logging.Handler):
         self._function = function
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell of a record that carries an exception which no handler raised."""
-        error = record.exc_info[1] if record.exc_info else None
+        """Tell of a record about an exception that no handler raised."""
+        # kopf logs a refused request without the exception, from the block that has caught it.
+        error = record.exc_info[1] if record.exc_info else sys.exc_info()[1]
         if error is None or getattr(error, TOLD, False):
             return
         setattr(error, TOLD, True)
+        failure = self._function.failure(error, "kopf's own work")
         with _writing:
-            learner.tell(self._function.failure(error, "kopf's own work"))
+            learner.tell(dataclasses.replace(failure, message=_said(error) or failure.message))
+
+
+def _said(error: BaseException) -> str:
+    """The API server's own words in an exception of kopf's, whose text is the whole answer."""
+    return f"{getattr(error, 'status', '')} {getattr(error, 'message', '') or ''}".strip()
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from labsupport.course.source import Gathered, Unportable, gather, run_cell
+from labsupport.course.source import Gathered, Unportable, gather, name_in, run_cell
 
 
 def cell(*texts: str) -> dict[str, Any]:
@@ -119,6 +119,25 @@ def test_each_line_knows_where_it_came_from() -> None:
     assert origins["    return g(x)"].line == 3
     assert gathered.origin(0) is None
     assert gathered.origin(10_000) is None
+
+
+def test_functions_that_are_sent_together_bring_what_they_use_once() -> None:
+    names = cell(
+        "calls = []\ndef mark(f):\n    calls.append(f.__name__)\n    return f",
+        "K = 5\n@mark\ndef first(x):\n    return K + x\n@mark\ndef second(x):\n    return first(x) + K",
+    )
+    names["calls"].clear()
+    gathered = gather(names["first"], names, [name_in(names["second"], names)])
+    assert gathered.text.count("K = 5") == 1
+    there: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(gathered.text, "<elsewhere>", "exec", dont_inherit=True), there)  # noqa: S102 (what is tested)
+    assert there["calls"] == ["first", "second"]  # decorators run where the text does
+    assert there["second"](1) == 11
+
+
+def test_a_function_without_a_name_in_the_notebook_is_not_sent_along() -> None:
+    with pytest.raises(Unportable, match="has no name in the notebook"):
+        name_in(lambda x: x, cell("K = 5"))
 
 
 def test_the_digest_follows_the_text() -> None:

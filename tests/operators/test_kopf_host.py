@@ -112,6 +112,24 @@ def test_what_kopf_itself_fails_at_is_told_once(learner: Learner, capsys: pytest
     assert (failure["kind"], failure["message"]) == ("PermissionError", "flocks is forbidden")
 
 
+def test_a_request_that_kopf_tries_again_is_told_in_the_servers_words(
+    learner: Learner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Forbidden(Exception):
+        status = 403
+        message = "flocks is forbidden"
+
+    log = logging.Logger("kopf.clients")
+    log.addHandler(kopf_host.Tell(learner))
+    log.error("nothing has happened")
+    try:
+        raise Forbidden("a page of headers")
+    except Forbidden:
+        log.error("Request attempt #1/16 failed; will retry")
+    (failure,) = records(capsys)
+    assert (failure["kind"], failure["message"]) == ("Forbidden", "403 flocks is forbidden")
+
+
 def logging_record(error: BaseException) -> logging.LogRecord:
     return logging.LogRecord("kopf", logging.ERROR, "x", 1, "it failed", (), (type(error), error, None))
 

@@ -74,6 +74,32 @@ def rested(lab: Context, name: str, about: str = "", *, quiet: float = 1.0, leas
     return found
 
 
+def refused(operator: Deployed | None) -> list[str]:
+    """What the API server has refused to an operator, in its own words, oldest first; each once."""
+    told = [
+        each.message for each in (operator.errors() if operator else []) if each.message.startswith("403")
+    ]
+    return list(dict.fromkeys(told))
+
+
+def refusals(lab: Context, name: str) -> Table:
+    """What the API server has refused to a deployed operator since it was started."""
+    rows = [(each,) for each in refused(find(lab.world, name))]
+    return Table(f"Refused to {name}", ("the API server's answer",), rows or [("nothing",)])
+
+
+def restart(lab: Context, name: str) -> Note:
+    """Have an operator begin anew, and give it two seconds to try what it tries first."""
+    if find(lab.world, name) is None:
+        return Note(f"There is no operator {name} yet.")
+    scale(lab.world, name, 0)
+    scale(lab.world, name, 1)
+    deadline = time.monotonic() + patient(2.0)
+    while time.monotonic() < deadline and not refused(find(lab.world, name)):
+        time.sleep(PACE)  # a Pod's log is read in one piece
+    return Note(f"{name} has been restarted.")
+
+
 def table(records: Sequence[Record], title: str = "Calls of handlers") -> Table:
     """One row for each call, with seconds since the first one."""
     began = min((float(each["began"]) for each in records), default=0.0)

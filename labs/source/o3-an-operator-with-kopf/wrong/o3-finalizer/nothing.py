@@ -1,0 +1,22 @@
+"""Is called, and does nothing."""
+
+import kopf
+from kubernetes import client
+
+FLOCKS = {"group": lab.group, "version": "v1", "plural": "flocks"}
+
+
+@kopf.on.create(**FLOCKS)
+@kopf.on.resume(**FLOCKS)
+def enter(name, namespace, uid, **_):
+    """Enter a Flock; its brand is the beginning of its uid."""
+    entry = {"data": {name: uid[:8]}}
+    client.CoreV1Api().patch_namespaced_config_map("register", namespace, entry)
+
+
+@kopf.on.delete(**FLOCKS)
+def strike(name, **_):
+    print("farewell,", name)
+
+
+lab.deploy([enter, strike], host="kopf", name="clerk")

@@ -1,0 +1,22 @@
+"""Knows the Flock of the notebook."""
+
+import kopf
+from kubernetes import client
+
+from labsupport.operators.flocks import bring_into_order
+
+FLOCKS = {"group": lab.group, "version": "v1", "plural": "flocks"}
+OFTEN = 3  # seconds
+
+
+@kopf.on.create(**FLOCKS)
+@kopf.on.update(**FLOCKS)
+@kopf.on.resume(**FLOCKS)
+@kopf.timer(**FLOCKS, interval=OFTEN)
+def tend(body, patch, **_):
+    bring_into_order(client.CoreV1Api(), body)
+    patch.status["sheep"] = 3
+    patch.status["observedGeneration"] = body.metadata["generation"]
+
+
+lab.deploy([tend], host="kopf", name="shepherd")
