@@ -172,7 +172,11 @@ operating.leave(lab, "lea")
 # that better than you could. It is needed for what **lies outside**, which no garbage collector knows: an entry of
 # the DNS, a bucket, a row in somebody's database. Ours is the register of brands, a ConfigMap that stands for
 # such a thing. Each flock that is made is entered; each flock that goes must be struck out.
-#
+
+# %%
+lab.apply(lab.read("start/register.yaml"))
+
+# %% [markdown]
 # ## Your turn: `o3-finalizer`
 #
 # **Write `strike`, which strikes a Flock out of the register when it is deleted, even if the operator is not running
