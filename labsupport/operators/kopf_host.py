@@ -46,6 +46,8 @@ def settings(group: str, name: str) -> kopf.OperatorSettings:
     chosen.scanning.disabled = True
     chosen.peering.standalone = True
     chosen.persistence.finalizer = f"{group}/{name}"
+    # A timer that is at work when its object is deleted is looked at again after so many seconds; kopf's own is 60.
+    chosen.background.cancellation_polling = 1.0
     prefix = f"{name}.{group}"
     chosen.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=prefix, v1=False)
     chosen.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=prefix, v1=False)

@@ -154,3 +154,7 @@ def test_nobody_asks_for_what_a_role_cannot_give() -> None:
     chosen = kopf_host.settings("g.example", "shepherd")
     assert chosen.scanning.disabled
     assert chosen.peering.standalone
+
+
+def test_a_deleted_object_does_not_wait_a_minute_for_a_timer_that_was_at_work() -> None:
+    assert kopf_host.settings("g.example", "shepherd").background.cancellation_polling <= 1

@@ -30,7 +30,8 @@ BINDINGS = {
         "decorator is for these?"
     ),
 }
-STATUS = {
+LOOK = {
+    "missing": ORDER,
     "no-status": "Whatever a handler puts into `patch.status` is written into the Flock's status when it has ended.",
     "status": "How many sheep are there? `bring_into_order` tells.",
     "generation": "Which generation of the Flock did the handler get to see? Its metadata says so.",
@@ -48,7 +49,7 @@ def handlers_offline(probe: Probe) -> Outcome:
         finding = call.drive(run_tending, [*STATES], about=f"{len(STATES)} generated flocks")
     if finding is not None:
         found = f"o3-handlers/{finding.problem}"
-        look = STATUS.get(finding.problem, ORDER)
+        look = LOOK.get(finding.problem, ORDER)
         return not_yet(found, finding.text, "a generated state, in memory", look)
     return passed(f"{len(STATES)} generated flocks came into order.", "generated states, in memory")
 
