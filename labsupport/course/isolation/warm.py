@@ -21,7 +21,7 @@ from typing import IO
 from labsupport.patience import patient
 
 PROGRAM = Path(__file__).with_name("isolated_template.py")
-MODULES = ("kubernetes.client.api.core_v1_api",)
+MODULES = ("kubernetes.client.api.core_v1_api", "kopf")
 LIMIT = patient(15.0)  # seconds for an answer; the first one waits for the imports
 CHANGING = (
     "PYTEST_CURRENT_TEST"  # an environment variable that says where pytest is, and concerns nobody else

@@ -9,8 +9,8 @@ FLOCKS = {"group": lab.group, "version": "v1", "plural": "flocks"}
 @kopf.on.create(**FLOCKS)
 @kopf.on.resume(**FLOCKS)
 def enter(name, namespace, uid, **_):
-    """Enter a Flock; its brand is the beginning of its uid."""
-    entry = {"data": {name: uid[:8]}}
+    """Enter a Flock; its brand is its uid."""
+    entry = {"data": {name: uid}}
     client.CoreV1Api().patch_namespaced_config_map("register", namespace, entry)
 
 

@@ -6,7 +6,6 @@ from kubernetes import client
 from labsupport.operators.flocks import bring_into_order
 
 FLOCKS = {"group": lab.group, "version": "v1", "plural": "flocks"}
-OFTEN = 3  # seconds
 
 
 @kopf.timer(**FLOCKS, interval=1)
