@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -92,14 +94,12 @@ class Place:
 
     def process_of(self, pod: str) -> psutil.Process:
         """A member's process, on this machine. Raises LabsError."""
-        for pid in self.cluster.processes():
-            try:
-                process = psutil.Process(pid)
-                words = process.cmdline()
-                if "labsupport.quorum" in words and process.environ().get("POD_NAME") == pod:
+        ours = {_user_namespace(pid) for pid in self.cluster.processes()} - {_user_namespace(os.getpid()), ""}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                member = "labsupport.quorum" in process.cmdline() and process.environ().get("POD_NAME") == pod
+                if member and _user_namespace(process.pid) in ours:
                     return process
-            except psutil.Error:
-                continue
         raise LabsError(f"no process of {pod} is found")
 
     def settle(self) -> dict[str, Any]:
@@ -124,6 +124,13 @@ class Place:
     def stop_load(self) -> None:
         """Have the load end."""
         execute(self.api, SPACE, "load", ["touch", STOP])
+
+
+def _user_namespace(pid: int) -> str:
+    """In which user namespace a process is: each embedded cluster has one of its own. Empty if it cannot be told."""
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{pid}/ns/user")
+    return ""
 
 
 def settled(objects: list[dict[str, Any]]) -> kube.Seen:
