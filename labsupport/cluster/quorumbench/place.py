@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -129,7 +130,7 @@ class Place:
 def _user_namespace(pid: int) -> str:
     """In which user namespace a process is: each embedded cluster has one of its own. Empty if it cannot be told."""
     with contextlib.suppress(OSError):
-        return os.readlink(f"/proc/{pid}/ns/user")
+        return str(Path(f"/proc/{pid}/ns/user").readlink())
     return ""
 
 
