@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -95,12 +93,12 @@ class Place:
 
     def process_of(self, pod: str) -> psutil.Process:
         """A member's process, on this machine. Raises LabsError."""
-        ours = {_user_namespace(pid) for pid in self.cluster.processes()} - {_user_namespace(os.getpid()), ""}
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                member = "labsupport.quorum" in process.cmdline() and process.environ().get("POD_NAME") == pod
-                if member and _user_namespace(process.pid) in ours:
-                    return process
+        for first in self.cluster.processes():  # everything of the cluster descends from it
+            for process in psutil.Process(first).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    words, variables = process.cmdline(), process.environ()
+                    if "labsupport.quorum" in words and variables.get("POD_NAME") == pod:
+                        return process
         raise LabsError(f"no process of {pod} is found")
 
     def settle(self) -> dict[str, Any]:
@@ -125,13 +123,6 @@ class Place:
     def stop_load(self) -> None:
         """Have the load end."""
         execute(self.api, SPACE, "load", ["touch", STOP])
-
-
-def _user_namespace(pid: int) -> str:
-    """In which user namespace a process is: each embedded cluster has one of its own. Empty if it cannot be told."""
-    with contextlib.suppress(OSError):
-        return str(Path(f"/proc/{pid}/ns/user").readlink())
-    return ""
 
 
 def settled(objects: list[dict[str, Any]]) -> kube.Seen:
