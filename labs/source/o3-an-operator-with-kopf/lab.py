@@ -382,6 +382,86 @@ operating.conditions(lab, "plaid")
 operating.leave(lab, "grey", "plaid", "gold")
 dyer.stop()
 
+# %% [markdown]
+# ## What an operator may
+#
+# An operator is a program with a token. Whoever gets into its Pod may do what the operator may, so it matters how much
+# that is. Many are installed as `cluster-admin`, since nobody knows what they need. Here is what your shepherd's
+# ServiceAccount may do in your namespace (the last columns of the first lines count, the rest is everybody's):
+
+# %%
+# !labs kubectl -n {lab.namespace} auth can-i --list --as=system:serviceaccount:{lab.namespace}:shepherd
+
+# %% [markdown]
+# The host has given it a Role of its own name, for all that any handler of this lab might want. How much of it does
+# the shepherd use? Reading its code tells half of it: what `bring_into_order` asks for
+# (`labsupport/operators/flocks.py`). The other half is kopf's: it learns of Flocks, notes its book and its finalizer in
+# their metadata, and writes their status. An experiment tells all of it. Here it is with the greeter from above: take
+# everything away, start anew, and look at what is refused.
+
+# %%
+greeter = lab.deploy(greet, host="kopf", name="greeter")
+lab.apply("""
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: greeter
+rules: []
+""")
+operating.restart(lab, "greeter")
+
+# %%
+operating.refusals(lab, "greeter")
+
+# %%
+greeter.stop()
+
+# %% [markdown]
+# Each refusal names a verb, a resource and an API group: one line of a Role. Give that, start anew, make a Flock, and
+# the next one shows up. Three things to know:
+#
+# - A **subresource** is a resource of its own to RBAC: a right to `flocks` is none to `flocks/status`.
+# - A watch that is open is not asked again. Only after a restart do you know that the rights are enough.
+# - Some things happen rarely. A right that is missing for them is found at the worst time: what does the shepherd do
+#   when a sheep is dyed, when a Flock gets smaller, when it goes?
+#
+# ## Your turn: `o3-rbac`
+#
+# **Write the Role `shepherd`: every right that the shepherd uses, and no other.** No wildcard stands for a list that
+# one has not made. The RoleBinding is there already.
+#
+# The check asks the API server what the ServiceAccount may do. Then it restarts the shepherd, and gives it a whole day
+# of work with a Flock of its own.
+
+# %% exercise="o3-rbac"
+### BEGIN SOLUTION: # YOUR YAML HERE, for instance by lab.apply(f"""...""")
+lab.apply(f"""
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: shepherd
+rules:
+  - apiGroups: ["{lab.group}"]
+    resources: [flocks]
+    verbs: [list, watch, patch]
+  - apiGroups: ["{lab.group}"]
+    resources: [flocks/status]
+    verbs: [patch]
+  - apiGroups: [""]
+    resources: [configmaps]
+    verbs: [list, create, patch, delete]
+""")
+### END SOLUTION
+
+# %%
+lab.check("o3-rbac")
+
+# %% [markdown]
+# Look at what is not in it. The shepherd may not read Secrets, not make Pods, not change Roles. It may delete any
+# ConfigMap of this namespace, which is more than you would like: RBAC knows kinds and names, but no labels and no
+# owners. That is one reason for operators to live in a namespace of their own, and to be given each namespace that
+# they work in by a RoleBinding there.
+
 # %%
 lab.progress()
 
@@ -397,3 +477,4 @@ lab.progress()
 # - What hangs when something hangs in `Terminating`, whom to look for, and what you promise when you take a finalizer
 #   off by hand.
 # - Temporary, permanent and unexpected failures; and the difference between an Event and a condition.
+# - How to find out what an operator must be allowed, and why a restart belongs to it.

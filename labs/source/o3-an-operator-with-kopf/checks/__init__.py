@@ -11,11 +11,13 @@ from labsupport.course.exercise import Outcome, Probe
 from .errors import errors
 from .finalizer import finalizer_live, finalizer_offline
 from .handlers import handlers_live, handlers_offline
+from .rbac import rbac
 
 CHECKS: dict[str, Callable[[Probe], Outcome]] = {
     "o3-handlers": handlers_live,
     "o3-finalizer": finalizer_live,
     "o3-errors": errors,
+    "o3-rbac": rbac,
 }
 OFFLINE: dict[str, Callable[[Probe], Outcome]] = {
     "o3-handlers": handlers_offline,
