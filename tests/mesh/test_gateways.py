@@ -339,3 +339,21 @@ def test_the_proxy_of_a_gateway_is_known_by_its_pod() -> None:
     found = model.workloads[samples.EDGE_POD]
     assert gateways.of_workload(found) == Name("shop", "edge")
     assert not found.answers_mtls(10080)
+
+
+@pytest.mark.parametrize("names_in_order", [("wide", "exact"), ("exact", "wide")])
+def test_of_two_routes_the_one_that_names_the_host_more_closely_has_it(
+    names_in_order: tuple[str, str],
+) -> None:
+    """Also at a listener for that host alone, where both are for the same; whichever is older."""
+    hosts = {"wide": ["*.shop.example"], "exact": ["a.shop.example"]}
+    backends = {"wide": "orders-v2", "exact": "orders"}
+    routes = [samples.at_gateway(each, to(backends[each]), hostnames=hosts[each]) for each in names_in_order]
+    for number, each in enumerate(routes):
+        each["metadata"]["creationTimestamp"] = f"2026-01-0{number + 1}T00:00:00Z"
+    here = samples.edge(samples.listener("http", hostname="a.shop.example"))
+    found = gateway.translate(samples.model(*samples.shop(), *here, *routes), samples.EDGE_POD)
+    (table,) = [each.body for each in found if each.key.type_url == envoy.ROUTES]
+    (host,) = [each for each in table["virtual_hosts"] if each["domains"] == ["a.shop.example"]]
+    assert "orders/80" in str(host["routes"][0]["route"])
+    assert "orders-v2" in str(host["routes"][1]["route"])

@@ -139,8 +139,14 @@ def _routes(
     place = Place(mine.port, lambda route, backend: gateways.permitted(model, route, backend))
     found: list[tuple[tuple[bool, int], Entry]] = []
     for reference, named in attached[mine.name].items():
-        if closest := [each for each in named if gateways.covers(each, host)]:
-            rank = max(map(gateways.specificity, closest))
+        if any(gateways.covers(each, host) for each in named):
+            # By the route's own hostnames: what is left of them at a listener with a closer name is that name.
+            own = [
+                each
+                for each in model.routes[reference].hostnames or (gateways.ANY,)
+                if gateways.covers(each, host)
+            ]
+            rank = max(map(gateways.specificity, own))
             found += [(rank, entry) for entry in routes.entries(model, [model.routes[reference]], place)]
     ordered = sorted(found, key=lambda each: (not each[0][0], -each[0][1], each[1].order))
     return [made for _, entry in ordered for made in _governed(model, entry.body)]

@@ -118,8 +118,6 @@ def _http(model: Model, protocol: str, *, mesh: bool) -> Json:
         caller = {
             "forward_client_cert_details": "SANITIZE_SET",
             "set_current_client_cert_details": {"uri": True},
-            # The caller's proxy says https, of the way between the two; the application is spoken to as it was called.
-            "scheme_header_transformation": {"scheme_to_overwrite": "http"},
         }
     hosts = [{"name": "application", "domains": ["*"], "routes": [route]}]
     return envoy.http(
