@@ -17,7 +17,7 @@ from labsupport.quorum import configuration
 from labsupport.quorum.admin import read_backup
 from labsupport.quorum.client import Client
 from labsupport.quorum.configuration import Config
-from labsupport.quorum.disk import write
+from labsupport.quorum.private_file import write
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 SUFFIX = ".quorum"

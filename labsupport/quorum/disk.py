@@ -15,7 +15,10 @@ from typing import IO
 
 import msgspec
 
+from labsupport.quorum import private_file
+
 VERSION = 1  # of what is written here
+LIMIT = 4096  # bytes of a file here
 
 
 class VolumeError(Exception):
@@ -63,7 +66,7 @@ class Volume:
         file = self.directory / "ceremony"
         if file.exists() and file.read_bytes() == session:
             return False
-        write(file, session)
+        private_file.write(file, session)
         return True
 
     def discard(self, epoch: int) -> None:
@@ -98,27 +101,15 @@ def open_volume(directory: Path) -> Volume:
                 f"{directory} has a log or shares, but no {file.name}: not a member's whole volume"
             )
         new = _Stored(VERSION, secrets.randbits(62) + 1, secrets.token_bytes(32))
-        write(file, msgspec.msgpack.encode(new))
+        private_file.write(file, msgspec.msgpack.encode(new))
     try:
-        stored = msgspec.msgpack.decode(file.read_bytes(), type=_Stored)
+        stored = msgspec.msgpack.decode(private_file.read(file, LIMIT), type=_Stored)
+    except private_file.Unusable as error:
+        raise VolumeError(
+            f"{error} Who has it can speak for this member: remove it and add a new one"
+        ) from None
     except msgspec.MsgspecError as error:
         raise VolumeError(f"{file} is damaged ({error}): remove this member and add a new one") from error
     if stored.version != VERSION:
         raise VolumeError(f"{file} is of version {stored.version}, this release knows {VERSION}")
     return Volume(directory, stored.id, stored.seed, lock)
-
-
-def write(file: Path, data: bytes) -> None:
-    """Replace a file at once, readable by its owner alone, and have it on disk when this returns."""
-    beside = file.with_name(f".{file.name}.new")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
-        opened.write(data)
-        opened.flush()
-        os.fsync(opened.fileno())
-    beside.replace(file)
-    descriptor = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

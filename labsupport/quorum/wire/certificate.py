@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from labsupport import kube
-from labsupport.quorum.disk import write
+from labsupport.quorum.private_file import write
 from labsupport.quorum.wire import tls
 
 if TYPE_CHECKING:

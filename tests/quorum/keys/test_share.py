@@ -10,7 +10,6 @@ import pytest
 
 from labsupport.quorum.keys import share
 from labsupport.quorum.keys.frost import KeyPackage
-from labsupport.quorum.keys.identity import Identity
 from labsupport.quorum.keys.share import ShareError
 from tests.quorum.keys.test_frost import dealt
 
@@ -24,13 +23,11 @@ def test_a_share_comes_back_and_only_its_owner_may_read_it(tmp_path: Path, key: 
     before = os.umask(0)  # so that nothing but our own mode keeps others out
     try:
         path = share.save(tmp_path, key)
-        identity = share.save_identity(tmp_path, Identity.new(1))
     finally:
         os.umask(before)
-    for each in (path, identity):
-        assert stat.S_IMODE(each.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert share.load(tmp_path, 1) == key
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["epoch-1.share", "identity.secret"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["epoch-1.share"]
 
 
 def test_the_mode_is_there_before_the_secret_is(
@@ -164,24 +161,7 @@ def test_two_shares_of_one_epoch_are_a_question_for_people(tmp_path: Path, key: 
     assert path.read_bytes() == before
 
 
-def test_a_member_keeps_its_identity(tmp_path: Path) -> None:
-    identity = Identity.new(3)
-    share.save_identity(tmp_path, identity)
-    assert share.load_identity(tmp_path) == identity
-    assert share.load_identity(tmp_path).member == identity.member
-    share.save_identity(tmp_path, identity)
-    with pytest.raises(ShareError, match="keeps its first one"):
-        share.save_identity(tmp_path, Identity.new(3))
-    (tmp_path / "identity.secret").rename(tmp_path / "epoch-1.share")
-    with pytest.raises(ShareError, match="Keep it aside"):
-        share.load(tmp_path, 1)
-
-
 def test_what_is_stored_does_not_show_itself(key: KeyPackage) -> None:
-    identity = Identity.new(1)
-    for stored, secret in (
-        (share._StoredShare(1, key.share, key.public), key.share.encode()),
-        (share._StoredIdentity(1, identity.seed), identity.seed),
-    ):
-        assert secret.hex() not in repr(stored)
-        assert repr(secret) not in repr(stored)
+    stored, secret = share._StoredShare(1, key.share, key.public), key.share.encode()
+    assert secret.hex() not in repr(stored)
+    assert repr(secret) not in repr(stored)
