@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from labsupport.quorum import commands
+from labsupport.quorum import commands, leading
 from labsupport.quorum.answers import bad_request, json_body, respond
-from labsupport.quorum.member import ANSWER, Founder, Member, founders
+from labsupport.quorum.leading import ANSWER
+from labsupport.quorum.member import Founder, Member, founders
 
 
 class Backup(msgspec.Struct, frozen=True, tag="quorum-backup-1"):
@@ -41,9 +42,9 @@ def routes(member: Member) -> Iterable[web.RouteDef]:
         body = await json_body(request)
         if "add" in body:
             (founder,) = _founders([body["add"]])
-            return web.json_response({"state": await member.admit(founder)})
+            return web.json_response({"state": await leading.admit(member, founder)})
         if "remove" in body:
-            return web.json_response({"state": await member.dismiss(_id(body["remove"]))})
+            return web.json_response({"state": await leading.dismiss(member, _id(body["remove"]))})
         raise bad_request('the body has {"add": {"id", "name", "identity"}} or {"remove": ID}')
 
     async def transfer(request: web.Request) -> web.Response:
@@ -67,7 +68,7 @@ def routes(member: Member) -> Iterable[web.RouteDef]:
             holders = tuple(sorted(_id(each) for each in body["holders"]))
         except (KeyError, TypeError, ValueError) as error:
             raise bad_request(f"ceremony, threshold and holders (ids) are needed: {error}") from error
-        return respond(await member.hold_ceremony(ceremony, threshold, holders))
+        return respond(await leading.hold_ceremony(member, ceremony, threshold, holders))
 
     async def protocol(request: web.Request) -> web.Response:
         version = (await json_body(request)).get("version")

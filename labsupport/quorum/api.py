@@ -16,10 +16,11 @@ from typing import Any
 
 from aiohttp import web
 
-from labsupport.quorum import admin, commands, status
+from labsupport.quorum import admin, commands, leading, status
 from labsupport.quorum.answers import Answer, bad_request, json_body, respond
 from labsupport.quorum.consensus import Unknown
-from labsupport.quorum.member import ANSWER, Member
+from labsupport.quorum.leading import ANSWER
+from labsupport.quorum.member import Member
 from labsupport.quorum.raft.records import Busy, NotLeader, Refused
 from labsupport.quorum.signing import NotEnough
 
@@ -179,7 +180,7 @@ class Api:
         name = str(body.get("request") or request.headers.get("X-Client", "")) or commands.digest_name(
             message
         )
-        result = await self.member.sign(name, message)
+        result = await leading.sign(self.member, name, message)
         if not isinstance(result, commands.Done):
             return respond(result)
         state = self.member.state

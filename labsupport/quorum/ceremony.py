@@ -46,6 +46,7 @@ class Participant:
         self._session = b""  # of the ceremony that this member is in, or has decided to stay out of
         self._round = 0  # that `_mine` is in
         self._said = 0  # the last round in which this member spoke
+        self._tidied = 0  # before which epoch no shares are left
 
     async def follow(self, state: State, number: int | None) -> None:
         """Do what the state asks of the member with this number."""
@@ -109,9 +110,9 @@ class Participant:
         )
 
     async def _report_failure(self, running: CeremonyState, number: int, failed: CeremonyFailed) -> None:
-        self._mine = None
         blamed = tuple(sorted({(each.culprit, type(each).__name__) for each in failed.accusations}))
         await self._say(commands.Report(running.session, number, b"", failure=str(failed), blamed=blamed))
+        self._mine = None  # it is said: what raised on the way is said again
 
     def _keep(self, key: KeyPackage) -> None:
         """On disk before anybody is told. A share of this epoch that is there is of an attempt that failed."""
@@ -122,10 +123,9 @@ class Participant:
 
     def _tidy(self, state: State) -> None:
         """Shares of epochs before the one that is in force are of no use to anybody but a thief."""
-        if state.key.state == "ready" and any(
-            each < state.key.epoch for each in share.epochs(self._volume.shares)
-        ):
+        if state.key.state == "ready" and state.key.epoch > self._tidied:
             share.forget(self._volume.shares, state.key.epoch)
+            self._tidied = state.key.epoch
 
     def key(self, state: State) -> KeyPackage | None:
         """This member's share of the key that is in force, if it has one."""

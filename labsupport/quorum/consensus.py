@@ -6,7 +6,6 @@ One task does all of it in order; the disk is waited for in a thread, so that re
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 from collections import OrderedDict
@@ -85,6 +84,14 @@ class Consensus:
         """Whether this member is the leader, as far as it knows."""
         return self.raft.soft_state().role == "leader"
 
+    async def fail(self, error: Exception) -> None:
+        """Apply and answer nothing any more, because of this."""
+        if self.failure is None:
+            log.error("this member stops: %s", error)
+            self.failure = error
+            await self.stop()
+            self._changed()
+
     async def propose(self, command: Command, timeout: float) -> Result:
         """Have the command done; its result. Raises NotLeader, Refused (too busy), Unknown."""
         return await self.propose_bytes(commands.encode(command), timeout)
@@ -135,9 +142,8 @@ class Consensus:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            due = max(
-                due + self._tick, loop.time()
-            )  # after a pause no ticks are made up for: nobody was silent then
+            # After a pause no ticks are made up for: nobody was silent then.
+            due = max(due + self._tick, loop.time())
             await asyncio.sleep(due - loop.time())
             self.raft.tick()
             self._wake.set()
@@ -225,5 +231,4 @@ class Consensus:
     @staticmethod
     def _reject(waits: asyncio.Future[Any] | None, error: Exception) -> None:
         if waits is not None and not waits.done():
-            with contextlib.suppress(asyncio.InvalidStateError):
-                waits.set_exception(error)
+            waits.set_exception(error)

@@ -18,20 +18,18 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from labsupport.quorum import commands, signing
-from labsupport.quorum.ceremonies import public_side
-from labsupport.quorum.ceremony import ROUND, Begin, Participant, begin
+from labsupport.quorum.ceremony import Begin, Participant, begin
 from labsupport.quorum.configuration import Config
 from labsupport.quorum.consensus import Consensus, Unknown
 from labsupport.quorum.disk import Volume
-from labsupport.quorum.keys import dkg, reshare
-from labsupport.quorum.keys.frost import PublicKeyPackage
 from labsupport.quorum.keys.identity import Identity
+from labsupport.quorum.leading import ANSWER, Digest, Duties
 from labsupport.quorum.raft import messages as raft_messages
 from labsupport.quorum.raft.core import Raft
 from labsupport.quorum.raft.files import DirectoryFiles
 from labsupport.quorum.raft.records import Configuration, NotLeader, Refused, Saved, bootstrap
 from labsupport.quorum.raft.storage import Storage
-from labsupport.quorum.releases import DIGESTS_FROM, Release
+from labsupport.quorum.releases import Release
 from labsupport.quorum.state import MemberRecord, State
 from labsupport.quorum.store import Store
 from labsupport.quorum.wire import tls
@@ -41,7 +39,6 @@ from labsupport.quorum.wire.transport import Declined, Peer, Transport, Unreacha
 
 log = logging.getLogger(__name__)
 
-ANSWER = 5.0  # seconds for a command to be confirmed, or a peer to answer
 OFTEN = 0.1  # seconds between looks at what is due without anything having happened
 LAG = 100  # entries that a ready member may be behind
 
@@ -58,13 +55,6 @@ class Forwarded(msgspec.Struct, frozen=True):
     """What applying it answered."""
 
     result: bytes
-
-
-class Digest(msgspec.Struct, frozen=True):
-    """The leader's state at an index (protocol 2)."""
-
-    index: int
-    digest: bytes
 
 
 KINDS: dict[str, type] = {
@@ -112,13 +102,11 @@ class Member:
         self._storage = Storage(DirectoryFiles(volume.raft))
         self._participant = Participant(volume, self._say, begin)
         self._signer = signer or signing.Signer()
-        self._changed = asyncio.Event()
+        self._due = asyncio.Event()  # until `_follow` has looked
+        # A new one after each change: whoever waits for the next one waits for this.
+        self._moment = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._round: tuple[bytes, int, float] = (
-            b"",
-            0,
-            0.0,
-        )  # of a ceremony: session, round, since when it is open
+        self._duties = Duties()
         self._was_member = False
 
     @property
@@ -194,99 +182,40 @@ class Member:
         record = self.state.members.get(member or 0)
         return record.name if record else None
 
-    async def sign(self, request: str, message: bytes) -> commands.Result:
-        """Have the members sign, as the leader. Raises NotLeader, Unknown, signing.NotEnough."""
-        consensus = self.require()
-        asked = await consensus.propose(commands.RequestSignature(request, message), ANSWER)
-        if not isinstance(asked, commands.Done) or self.state.signatures[request].state == "signed":
-            return asked
-        numbers = {record.number: member for member, record in self.state.members.items()}
-        connected = self.transport.connections()
-
-        def near(number: int) -> tuple[bool, int]:
-            member = numbers.get(number, 0)
-            return member != self.volume.id and not (
-                member in connected and connected[member].connected
-            ), number
-
-        honest = sorted(
-            set(self.state.key.holders) - {number for number, _ in self.state.key.blamed}, key=near
-        )
-        holders = [self._asked(number, numbers[number]) for number in honest if number in numbers]
-        finished = await signing.bring_about(request, self.state, holders)
-        return await consensus.propose(finished, ANSWER)
-
-    async def hold_ceremony(self, ceremony: str, threshold: int, holders: tuple[int, ...]) -> commands.Result:
-        """Make the key, or hand it on to these members, as the leader. Raises NotLeader, Refused, Unknown."""
-        consensus, state = self.require(), self.state
-        missing = [member for member in holders if member not in state.members]
-        if missing:
-            raise Refused(f"no members: {', '.join(f'{member:x}' for member in missing)}")
-        receivers = [public_side(state.members[member]) for member in holders]
-        try:
-            if not state.key.epoch:
-                plan = dkg.plan(receivers, threshold)
-            else:
-                public = PublicKeyPackage.from_bytes(state.key.public)
-                able = {record.number: record for m, record in state.members.items() if self._reachable(m)}
-                dealers = [public_side(able[number]) for number in state.key.holders if number in able]
-                plan = reshare.plan(public, dealers, receivers, threshold)
-        except ValueError as error:
-            raise Refused(str(error)) from error
-        return await consensus.propose(commands.StartCeremony(ceremony, plan.to_bytes()), ANSWER)
-
-    async def admit(self, founder: Founder) -> str:
-        """Take a member in, as the leader: it learns first and votes when it has caught up; where it stands now.
-
-        Raises NotLeader, Refused (while another change is under way), Unknown.
-        """
-        consensus = self.require()
-        answer = await consensus.propose(commands.Admit(founder.id, founder.name, founder.identity), ANSWER)
-        if not isinstance(answer, commands.Done):
-            raise Refused(getattr(answer, "reason", str(answer)))
-        configuration = consensus.configuration
-        if founder.id not in configuration.members:
-            await consensus.change(Configuration(configuration.voters, configuration.learners | {founder.id}))
-        return "voter" if founder.id in configuration.voters else "learner"
-
-    async def dismiss(self, member: int) -> str:
-        """Let a member go, as the leader. Raises NotLeader, Refused, Unknown."""
-        consensus = self.require()
+    async def call(self, member: int, message: Any, timeout: float) -> Any:
+        """A peer's answer to a call, or our own. Raises Unreachable, Declined."""
         if member == self.volume.id:
-            raise Refused("the leader does not dismiss itself: hand leadership over first")
-        configuration = consensus.configuration
-        if member in configuration.members:
-            await consensus.change(
-                Configuration(configuration.voters - {member}, configuration.learners - {member})
-            )
-            return "leaving"
-        await consensus.propose(commands.Dismiss(member), ANSWER)
-        return "gone"
+            return await self._on_call(member, message)
+        return await self.transport.call(member, message, timeout)
 
-    def _reachable(self, member: int) -> bool:
+    def reaches(self, member: int) -> bool:
+        """Whether messages to a member can be sent now."""
         connection = self.transport.connections().get(member)
         return member == self.volume.id or bool(connection and connection.connected)
 
-    def _asked(self, number: int, member: int) -> signing.Asked:
-        async def call(asked: signing.Commit | signing.SignShare) -> Any:
-            if member == self.volume.id:
-                return await self._on_call(member, asked)
-            return await self.transport.call(member, asked, ANSWER)
+    async def change(self, at_most: float) -> None:
+        """Wait until something is applied or somebody elected, at most so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most):
+                await self._moment.wait()
 
-        return signing.Asked(number, call)
+    def _changed(self) -> None:
+        self._due.set()
+        self._moment.set()
+        self._moment = asyncio.Event()
 
     def _begin(self, saved: Saved) -> None:
         store = Store(saved.snapshot.data) if saved.snapshot else Store()
         raft = Raft(self.volume.id, saved, SystemRandom())
         self.consensus = Consensus(
-            raft, self._storage, store, self.config.tick, self.transport.send, self._changed.set
+            raft, self._storage, store, self.config.tick, self.transport.send, self._changed
         )
         self.consensus.start()
-        self._changed.set()
+        self._changed()
 
     def _on_message(self, sender: int, message: Any) -> None:
         if isinstance(message, Digest):
-            self._compare(message)
+            self._compare(sender, message)
             return
         if self.consensus is None:
             if isinstance(message, raft_messages.VoteReply | raft_messages.TimeoutNow):
@@ -328,7 +257,7 @@ class Member:
         while self.state.index < index:
             if time.monotonic() > deadline:
                 raise Declined(f"this member is at {self.state.index}, not yet at {index}")
-            await self._change(OFTEN)
+            await self.change(OFTEN)
 
     async def _say(self, command: commands.Broadcast | commands.Report) -> None:
         """Into the log, here or by the leader. Raises Refused, Unknown, Unreachable, Declined."""
@@ -345,15 +274,26 @@ class Member:
         record = self.state.members.get(self.volume.id)
         return record.number if record else None
 
-    def _compare(self, told: Digest) -> None:
+    def _compare(self, sender: int, told: Digest) -> None:
         consensus = self.consensus
-        mine = consensus.digests.get(told.index) if consensus else None
-        if consensus is not None and mine is not None and mine != told.digest and consensus.failure is None:
-            consensus.failure = ValueError(
+        if consensus is None or consensus.raft.soft_state().leader != sender:
+            return  # from anybody else it says nothing
+        mine = consensus.digests.get(told.index)
+        if mine is not None and mine != told.digest:
+            self._stop(
                 f"the state at entry {told.index} differs from the leader's: replace this member's volume"
             )
-            log.error("%s", consensus.failure)
-            self._tasks.append(asyncio.ensure_future(consensus.stop()))
+
+    def _stop(self, why: str) -> None:
+        if self.consensus is not None and self.consensus.failure is None:
+            self._tasks.append(asyncio.ensure_future(self.consensus.fail(ValueError(why))))
+
+    def _unspoken(self) -> str:
+        mine, theirs = self.release, self.state.protocol
+        return (
+            f"the Quorum's protocol is {theirs}, release {mine.name} speaks {mine.oldest} to {mine.newest}: "
+            "start this member with a release that speaks it"
+        )
 
     def _set_peers(self) -> None:
         names = {member: record.name for member, record in self.state.members.items()}
@@ -361,23 +301,23 @@ class Member:
         peers = {member: Peer(member, name, *self.config.peer(name)) for member, name in names.items()}
         self.transport.set_peers(peers)
 
-    async def _change(self, at_most: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(at_most):
-                await self._changed.wait()
-
     async def _follow(self) -> None:
         """Do what the state asks for, whenever it has changed, and every so often."""
         while True:
-            await self._change(OFTEN)
-            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(OFTEN):
+                    await self._due.wait()
+            self._due.clear()
             if self.consensus is None or self.consensus.failure is not None:
                 continue
             self._was_member = self._was_member or self.volume.id in self.consensus.configuration.members
             self._set_peers()
+            if self.state.protocol > self.release.newest:
+                self._stop(self._unspoken())
+                continue
             await self._try("ceremony", lambda: self._participant.follow(self.state, self._number()))
             if self.consensus.leads:
-                await self._try("leading", self._lead)
+                await self._try("leading", lambda: self._duties.do(self))
 
     async def _try(self, what: str, work: Callable[[], Any]) -> None:
         """What does not work now is tried again; what is wrong for longer is told in the status."""
@@ -390,30 +330,6 @@ class Member:
             if self.problems.get(what) != str(error):
                 log.exception("%s", what)
             self.problems[what] = f"{what}: {error}"
-
-    async def _lead(self) -> None:
-        consensus = self.require()
-        await self._close_late_round(consensus)
-        configuration, peers = consensus.configuration, consensus.raft.peers()
-        for learner in sorted(configuration.learners):
-            if learner in peers and peers[learner].caught_up:
-                voters = configuration.voters | {learner}
-                await consensus.change(Configuration(voters, configuration.learners - {learner}))
-                break
-        if self.state.protocol >= DIGESTS_FROM and self.state.index in consensus.digests:
-            for member, connection in self.transport.connections().items():
-                if connection.connected and connection.agreed >= DIGESTS_FROM:
-                    self.transport.send(member, Digest(self.state.index, self.state.digest))
-
-    async def _close_late_round(self, consensus: Consensus) -> None:
-        running, now = self.state.ceremony, time.monotonic()
-        if running is None:
-            return
-        session, number, since = self._round
-        if (session, number) != (running.session, running.round):
-            self._round = running.session, running.round, now
-        elif now - since > ROUND:
-            await consensus.propose(commands.CloseRound(session, number), ANSWER)
 
 
 def founders(listed: list[Mapping[str, Any]]) -> tuple[Founder, ...]:

@@ -120,4 +120,4 @@ async def hand_over(member: Member) -> None:
     consensus.transfer(max(voters, key=lambda each: at[each]))
     deadline = asyncio.get_running_loop().time() + HAND_OVER
     while consensus.leads and asyncio.get_running_loop().time() < deadline:
-        await asyncio.sleep(0.01)
+        await member.change(deadline - asyncio.get_running_loop().time())

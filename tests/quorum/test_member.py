@@ -13,13 +13,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from labsupport.patience import patient
-from labsupport.quorum import commands, status
+from labsupport.quorum import commands, leading, status
 from labsupport.quorum.cheats import CHEATS
 from labsupport.quorum.commands import Conflict, Done
 from labsupport.quorum.consensus import Unknown
 from labsupport.quorum.keys.frost import PublicKeyPackage
 from labsupport.quorum.member import Founder, Member
 from labsupport.quorum.raft.records import NotLeader, Refused
+from labsupport.quorum.wire.transport import Declined
 from tests.quorum.cluster import Quorum, running, until
 
 TIMEOUT = patient(10)
@@ -48,7 +49,7 @@ async def done(step: Callable[[], Awaitable[str]], wanted: str) -> None:
 async def make_key(quorum: Quorum, name: str = "first", threshold: int = 2) -> None:
     leader = await quorum.leader()
     ids = tuple(sorted(leader.state.members))
-    assert isinstance(await leader.hold_ceremony(name, threshold, ids), Done)
+    assert isinstance(await leading.hold_ceremony(leader, name, threshold, ids), Done)
     await until(lambda: leader.state.ceremony is None)
 
 
@@ -150,12 +151,12 @@ def test_a_key_that_nobody_holds_signs(tmp_path: Path) -> None:
             key = leader.state.key
             assert (key.state, key.epoch, key.threshold, len(key.holders)) == ("ready", 1, 3, 5), key.failure
             assert key.blamed == ()
-            assert isinstance(await leader.sign("r1", b"message"), Done)
+            assert isinstance(await leading.sign(leader, "r1", b"message"), Done)
             await make_key(quorum, "first", 3)
             assert leader.state.key.epoch == 1, "the same ceremony is not held twice"
             for name in [n for n in quorum.names if n != leader.pod][:2]:
                 await quorum.stop(name)
-            assert isinstance(await leader.sign("r2", b"another"), Done)
+            assert isinstance(await leading.sign(leader, "r2", b"another"), Done)
             public = Ed25519PublicKey.from_public_bytes(public_key(leader))
             for request, message in (("r1", b"message"), ("r2", b"another")):
                 public.verify(leader.state.signatures[request].signature, message)
@@ -173,16 +174,16 @@ def test_a_member_joins_and_another_leaves_under_the_same_key(tmp_path: Path) ->
             leader = await quorum.leader()
             before = public_key(leader)
             new = await quorum.start("demo-3")
-            await done(lambda: leader.admit(Founder(new.volume.id, "demo-3", new.identity)), "voter")
+            await done(lambda: leading.admit(leader, Founder(new.volume.id, "demo-3", new.identity)), "voter")
             gone = next(n for n in quorum.names if n != leader.pod)
-            await done(lambda: leader.dismiss(quorum.members[gone].volume.id), "gone")
+            await done(lambda: leading.dismiss(leader, quorum.members[gone].volume.id), "gone")
             assert leader.consensus
             holders = tuple(sorted(leader.consensus.configuration.voters))
-            assert isinstance(await leader.hold_ceremony("second", 2, holders), Done)
+            assert isinstance(await leading.hold_ceremony(leader, "second", 2, holders), Done)
             await until(lambda: leader.state.key.epoch == 2)
             assert public_key(leader) == before
             await until(lambda: new.state.key.epoch == 2)
-            assert isinstance(await leader.sign("r", b"m"), Done)
+            assert isinstance(await leading.sign(leader, "r", b"m"), Done)
             Ed25519PublicKey.from_public_bytes(before).verify(leader.state.signatures["r"].signature, b"m")
             await until(lambda: not list((quorum.directory / leader.pod / "shares").glob("epoch-1*")))
 
@@ -195,7 +196,7 @@ def test_who_restarts_in_a_ceremony_stays_out_of_it(tmp_path: Path) -> None:
             leader = await quorum.leader()
             other = next(n for n in quorum.names if n != leader.pod)
             ids = tuple(sorted(leader.state.members))
-            await leader.hold_ceremony("first", 2, ids)
+            await leading.hold_ceremony(leader, "first", 2, ids)
             await until(lambda: (quorum.directory / other / "ceremony").exists())
             await quorum.stop(other)
             await quorum.start(other)
@@ -234,7 +235,7 @@ def test_each_cheat_is_named_and_left_out(cheat: str, accusation: str, tmp_path:
             assert leader.state.key.state == "ready", leader.state.key.failure
             number = leader.state.members[quorum.members["demo-2"].volume.id].number
             for attempt in range(5):  # a threshold of them signs: until the cheat is among those
-                assert isinstance(await leader.sign(f"r{attempt}", b"m"), Done)
+                assert isinstance(await leading.sign(leader, f"r{attempt}", b"m"), Done)
                 if leader.state.key.blamed:
                     break
                 at_rest = sorted(leader.state.key.holders, key=lambda each: each != number)
@@ -242,7 +243,7 @@ def test_each_cheat_is_named_and_left_out(cheat: str, accusation: str, tmp_path:
             assert leader.state.key.blamed == ((number, accusation),)
             if accusation != "WrongPartialSignature":
                 assert number not in leader.state.key.holders
-            assert isinstance(await leader.sign("last", b"last"), Done)
+            assert isinstance(await leading.sign(leader, "last", b"last"), Done)
             assert number not in leader.state.signatures["last"].signers
             Ed25519PublicKey.from_public_bytes(public_key(leader)).verify(
                 leader.state.signatures["last"].signature, b"last"
@@ -285,5 +286,70 @@ def test_a_full_disk_moves_leadership_and_ends_nothing(
             full = False
             await until(lambda: first.state.values["a"].value == b"2" and not first.consensus.disk_full)
             assert status.problems(first) == []
+
+    asyncio.run(work())
+
+
+def test_a_member_whose_state_differs_stops_and_says_so(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(tmp_path / "q") as quorum:
+            leader = await quorum.leader()
+            leads = leader.consensus
+            assert leads
+            for version in (2, 3):
+                assert isinstance(await leads.propose(commands.SetProtocol(version), TIMEOUT), Done)
+            one, other = (each for each in quorum.members.values() if each is not leader)
+            one._on_message(other.volume.id, leading.Digest(one.state.index, b"wrong"))
+            await put(leader, "a", b"1")
+            await until(lambda: one.state.revision == 1)
+            assert one.phase == "member", "it was not the leader that said so"
+            one.state.revision += 1  # as a flipped bit would
+            await put(leader, "a", b"2")
+            await until(lambda: one.phase == "stopped")
+            assert "differs from the leader's" in " ".join(status.problems(one))
+            assert "differs" in status.unready(one)
+            assert await put(leader, "a", b"3") == Done(3), "the others go on"
+
+    asyncio.run(work())
+
+
+def test_a_release_that_does_not_speak_the_quorums_protocol_stops_and_says_so(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(tmp_path / "q", release="1.1") as quorum:
+            leader = await quorum.leader()
+            assert leader.consensus
+            assert isinstance(await leader.consensus.propose(commands.SetProtocol(2), TIMEOUT), Done)
+            name = next(each for each in quorum.names if each != leader.pod)
+            await until(lambda: quorum.members[name].state.protocol == 2)
+            await quorum.stop(name)
+            old = await quorum.start(name, "1.0")
+            await until(lambda: old.phase == "stopped")
+            assert "protocol is 2, release 1.0 speaks 1 to 1" in " ".join(status.problems(old))
+            await quorum.stop(name)
+            new = await quorum.start(name, "1.1")
+            await put(leader, "a", b"1")
+            await until(lambda: new.state.revision == 1)
+
+    asyncio.run(work())
+
+
+def test_whoever_waits_for_a_change_leaves_the_others_their_turn(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running(tmp_path / "q") as quorum:
+            leader = await quorum.leader()
+            leader._changed()  # what happened before is not waited for
+            turns = 0
+
+            async def other() -> None:
+                nonlocal turns
+                while True:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            task = asyncio.ensure_future(other())
+            with pytest.raises(Declined, match="not yet at"):
+                await leader._applied(leader.state.index + 1_000)
+            task.cancel()
+            assert turns > 100
 
     asyncio.run(work())

@@ -93,7 +93,7 @@ class Transport:
         on_call: OnCall,
     ) -> None:
         self.hello = hello
-        self.heard: dict[int, Hello] = {}  # whoever has opened a connection to us, as it last said
+        self.heard: dict[int, Hello] = {}  # whoever has a connection to us open, as it last said
         self.faults: Faults | None = None
         self._codec = codec
         self._files = files
@@ -263,9 +263,10 @@ class Transport:
                 answer.set_exception(Unreachable(problem))
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said: Hello | None = None
         try:
             theirs, protocol = await self._greet(reader, writer)
-            self.heard[theirs.member] = theirs
+            said, self.heard[theirs.member] = theirs, theirs
             while True:
                 self._receive(theirs.member, await frames.read(reader, protocol))
         except asyncio.IncompleteReadError:
@@ -273,6 +274,8 @@ class Transport:
         except (Refusal, frames.BrokenFrame, OSError, TimeoutError) as error:
             log.warning("a connection from %s ends: %s", writer.get_extra_info("peername"), error)
         finally:
+            if said is not None and self.heard.get(said.member) is said:  # else it has come again meanwhile
+                del self.heard[said.member]
             writer.close()
 
     async def _greet(
