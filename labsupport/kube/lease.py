@@ -5,6 +5,9 @@ the Lease renews it; who does not watches when it was last renewed *by its own c
 happened for the Lease's duration. So clocks may differ, but must run at the same speed. A holder that could not renew
 stops leading well before another may begin; between its last look at the clock and a write that is on its way a moment
 remains, so writes must not harm if two make them.
+
+The official client has an election of its own (kubernetes.leaderelection). It goes by the wall clock, neither ends when
+it is asked to nor gives the Lease up, and does not say whether it still leads, which each write here asks first.
 """
 
 from __future__ import annotations

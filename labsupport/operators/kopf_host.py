@@ -30,10 +30,7 @@ from labsupport.operators import learner
 
 NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 LIMIT = 30.0  # seconds for one call before it is told that it takes long
-EXPECTED = (
-    kopf.TemporaryError,
-    kopf.PermanentError,
-)  # with these a handler speaks to kopf: no failure of its code
+EXPECTED = (kopf.TemporaryError, kopf.PermanentError)  # how a handler speaks to kopf: no failure of its code
 TOLD = "_labs_told"  # the attribute of an exception that has been told of
 
 _writing = threading.Lock()

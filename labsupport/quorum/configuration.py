@@ -1,4 +1,4 @@
-"""What a member is told when it starts: /etc/quorum/config.json, the same for all members of a Quorum."""
+"""What a member is told when it starts: /etc/quorum/config.json, the same for all members; and what all agree on."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 
 PEER_PORT = 7400
 API_PORT = 7401
+SIGNER = "quorum.labs.example/member"  # signerName of members' CertificateSigningRequests
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -21,8 +21,8 @@ FLUSH = "1s"
 BUFFER = 128 * 1024
 PERIOD = "5s"  # what lasts longer is told of while it does; telemetry/ledger.py has the same number
 # The source tells only of what the destination's proxy cannot: what went wrong on the way, or went to no proxy. The
-# expression is 3 % of a request's CPU. The scheme, matched to the way upstream, would cost less and say nearly the
-# same; but it is the application's to see, and of a request that is tried again elsewhere it says where it went first.
+# scheme, matched to the way upstream, would cost less than an expression and say nearly the same; but it is the
+# application's to see, and of a request that is tried again elsewhere it says where it went first.
 _UNSEEN = "response.flags != 0 || !has(upstream.tls_version)"
 _LOGS = "extensions.access_loggers"
 _DETECTORS = "extensions.tracers.opentelemetry.resource_detectors"

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from labsupport.operators.quorum_operator import names
+from labsupport.quorum.wire import tls
 
 ROOT_TTL, TTL, BACKDATED = timedelta(days=3650), timedelta(days=1), timedelta(minutes=1)
 USAGES = frozenset({"digital signature", "key encipherment", "server auth", "client auth"})
@@ -150,7 +151,7 @@ def _check_names(found: x509.SubjectAlternativeName, of: Asker) -> None:
 
 
 def _uri(of: Asker) -> str:
-    return names.spiffe(of.namespace, of.quorum, of.pod)
+    return tls.identity(of.namespace, of.quorum, of.pod)
 
 
 def _dns(of: Asker) -> tuple[str, ...]:
@@ -165,58 +166,52 @@ def _dns(of: Asker) -> tuple[str, ...]:
 
 def sign(authority: Authority, key: PublicKey, of: Asker, seconds: int, now: datetime) -> str:
     """A certificate for the member, PEM; what is in it is made here, not taken from the request."""
-    root = x509.load_pem_x509_certificate(authority.certificate.encode())
-    signer = serialization.load_pem_private_key(authority.key.encode(), password=None)
-    if not isinstance(signer, ec.EllipticCurvePrivateKey):
-        raise TypeError("the authority's key is of another kind than it makes")
     said: list[x509.GeneralName] = [x509.UniformResourceIdentifier(_uri(of)), *map(x509.DNSName, _dns(of))]
     if of.ip:
         said.append(x509.IPAddress(IPv4Address(of.ip)))
-    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, of.pod[:64])]))
-        .issuer_name(root.subject)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(max(now - BACKDATED, root.not_valid_before_utc))
-        .not_valid_after(min(now + timedelta(seconds=seconds), root.not_valid_after_utc))
-        .add_extension(x509.SubjectAlternativeName(said), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
-        )
-        .sign(signer, hashes.SHA256())
-    )
-    return _pem(certificate)
+    both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    return _issued(authority, key, of.pod, said, both, now, timedelta(seconds=seconds))
 
 
 def serving(authority: Authority, dns: tuple[str, ...], now: datetime, ttl: timedelta) -> tuple[str, str]:
     """A certificate and a key for a server of our own that is called by `dns`; PEM texts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    said: list[x509.GeneralName] = [x509.DNSName(each) for each in dns]
+    server = [ExtendedKeyUsageOID.SERVER_AUTH]
+    return _issued(authority, key.public_key(), dns[0], said, server, now, ttl), _key_pem(key)
+
+
+def _issued(
+    authority: Authority,
+    key: PublicKey,
+    name: str,
+    said: list[x509.GeneralName],
+    usages: list[x509.ObjectIdentifier],
+    now: datetime,
+    ttl: timedelta,
+) -> str:
+    """A certificate that signs no others, PEM."""
     root = x509.load_pem_x509_certificate(authority.certificate.encode())
     signer = serialization.load_pem_private_key(authority.key.encode(), password=None)
     if not isinstance(signer, ec.EllipticCurvePrivateKey):
         raise TypeError("the authority's key is of another kind than it makes")
-    key = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, dns[0][:64])]))
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])]))
         .issuer_name(root.subject)
-        .public_key(key.public_key())
+        .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATED)
+        .not_valid_before(max(now - BACKDATED, root.not_valid_before_utc))
         .not_valid_after(min(now + ttl, root.not_valid_after_utc))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in dns]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(said), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
-        )
+        .add_extension(_usage(signs=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(issuer, critical=False)
         .sign(signer, hashes.SHA256())
     )
-    return _pem(certificate), _key_pem(key)
+    return _pem(certificate)
 
 
 def _usage(*, signs: bool) -> x509.KeyUsage:

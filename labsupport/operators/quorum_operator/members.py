@@ -14,6 +14,7 @@ from labsupport.operators.quorum_operator import names, parse
 from labsupport.operators.quorum_operator.objects import tokens_name
 from labsupport.operators.quorum_operator.observe import Later, Refused
 from labsupport.operators.quorum_operator.observed import Member, Pod, Quorum
+from labsupport.quorum.wire import tls
 
 TIMEOUT = 3.0  # seconds for one answer about a member; one that takes longer counts as silent
 PATIENCE = 8.0  # seconds for what a member has to agree on with the others first
@@ -105,7 +106,7 @@ class Members:
         connection = http.client.HTTPSConnection(pod.ip, names.HTTP, timeout=timeout, context=self._context)
         try:
             connection.connect()
-            self._check(connection, names.spiffe(quorum.namespace, quorum.name, pod.name))
+            self._check(connection, tls.identity(quorum.namespace, quorum.name, pod.name))
         except (OSError, ssl.SSLError) as error:
             connection.close()
             raise Later(f"{pod.name} does not answer: {error}") from error

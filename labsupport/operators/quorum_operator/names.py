@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from labsupport.quorum import configuration
+
 GROUP = "quorum.labs.example"
 VERSION, OLD_VERSION = "v1", "v1beta1"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -9,16 +11,12 @@ SYSTEM = "labs-system"
 OPERATOR = "quorum-operator"  # its Deployment, ServiceAccount, Lease and field manager
 CONVERSION = "quorum-conversion"  # the webhook's Deployment, Service, ServiceAccount and Secret
 AUTHORITY = "quorum-ca"  # the Secret in SYSTEM with the members' certificate authority
-SIGNER = f"{GROUP}/member"  # signerName of members' CertificateSigningRequests
+SIGNER = configuration.SIGNER
 MEMBER_ROLE = "quorum-member"  # the ClusterRole that each Quorum's members are bound to
-TRUST_DOMAIN = "labs.example"
 DOMAIN = "cluster.local"
 
-PEERS, HTTP, OBSERVE = (
-    7400,
-    7401,
-    7480,
-)  # ports: members' protocol, members' API, the operator's metrics and probes
+PEERS, HTTP = configuration.PEER_PORT, configuration.API_PORT
+OBSERVE = 7480  # port of the operator's metrics and probes
 LARGEST = 7  # members
 
 PART_OF = {"labs.example/part-of": "course"}
@@ -63,8 +61,3 @@ def account(quorum: str) -> str:
 def binding(namespace: str, quorum: str) -> str:
     """The ClusterRoleBinding that lets members ask for certificates; it has no namespace, so its name has."""
     return f"{MEMBER_ROLE}:{namespace}:{quorum}"
-
-
-def spiffe(namespace: str, quorum: str, member: str) -> str:
-    """What a member's certificate says that it is."""
-    return f"spiffe://{TRUST_DOMAIN}/ns/{namespace}/quorum/{quorum}/{member}"

@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from labsupport import kube
+from labsupport.quorum.configuration import SIGNER
 from labsupport.quorum.private_file import write
 from labsupport.quorum.wire import tls
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-SIGNER = "quorum.labs.example/member"
 LIFE = 86_400  # seconds
 RENEW = 2 / 3  # of its life
 PATIENCE = 300.0  # seconds for the signer; then it is asked again
