@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from labsupport.course.worlds.snapshot import ALLOWED, difference, normalised
+from labsupport.course.worlds.snapshot import ALLOWED, difference, left_by_the_collector, normalised
 
 
 def pod(suffix: str, **status: Any) -> dict[str, Any]:
@@ -90,6 +90,32 @@ def test_secrets_are_compared_and_not_shown() -> None:
     assert "b3Blbg" not in line + str(before)
     tls = "kubernetes.io/tls"
     assert difference(normalised([secret("a", tls)]), normalised([secret("b", tls)])) == []
+
+
+def test_what_is_the_garbage_collectors_is_left_to_it() -> None:
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "o", "uid": "there"}}
+
+    def owned(name: str, *uids: str) -> dict[str, Any]:
+        references = [{"kind": "ConfigMap", "name": "o", "uid": uid} for uid in uids]
+        return {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": name, "uid": name, "ownerReferences": references},
+        }
+
+    objects = [
+        owner,
+        owned("one", "there"),
+        owned("two", "gone", "there"),
+        owned("lost", "gone"),
+        owned("none"),
+    ]
+    assert [each["metadata"]["name"] for each in left_by_the_collector(objects)] == [
+        "o",
+        "one",
+        "two",
+        "none",
+    ]
 
 
 def test_records_and_leases_do_not_count() -> None:

@@ -87,14 +87,16 @@ ASKED = {
         "-c",
         "import labsupport.shop.web as web; print(web.Handler.server_version)",
     ],
+    **{name: ["--help"] for name in CATALOGUE.images if name.startswith("labs.example/quorum:")},
     "labs.example/shell:1": ["sh", "-c", "echo $0 $BASH_VERSION; curl --version | head -1"],
 }
 SERVERS = [
     name for name in sorted(CATALOGUE.images) if name.startswith(("labs.example/web:", "labs.example/shop:"))
 ]
 
-# These do nothing without the rest of the mesh; `labs conformance mesh --backend kind` tries them there.
-ELSEWHERE = ["labs.example/mesh-control:1", "labs.example/mesh-proxy:1"]
+# These do nothing without what they belong to: `labs conformance mesh --backend kind` tries the mesh's there,
+# test_quorum.py the operator.
+ELSEWHERE = ["labs.example/mesh-control:1", "labs.example/mesh-proxy:1", "labs.example/quorum-operator:1"]
 
 
 def test_every_entry_is_asked_something() -> None:

@@ -122,7 +122,23 @@ def take(api: ApiClient) -> Snapshot:
     served = [kind for kind in kinds(api) if not _left_out(kind.kind, "")]
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="labs-snapshot") as pool:
         lists = pool.map(lambda kind: _items(api, kind), served)
-        return normalised([item for items in lists for item in items])
+        objects = [item for items in lists for item in items]
+    return normalised(left_by_the_collector(objects))
+
+
+def left_by_the_collector(objects: list[Object]) -> list[Object]:
+    """`objects` without those that have owners and none of them there.
+
+    The garbage collector deletes these, at once or, of a kind that is new to it, up to half a minute later: whether
+    they are there still says nothing about anybody else. https://kubernetes.io/docs/concepts/architecture/garbage-collection/
+    """
+    there = {each["metadata"].get("uid") for each in objects}
+
+    def stays(each: Object) -> bool:
+        owners = each["metadata"].get("ownerReferences") or []
+        return not owners or any(owner["uid"] in there for owner in owners)
+
+    return [each for each in objects if stays(each)]
 
 
 def _items(api: ApiClient, kind: Kind) -> list[Object]:
