@@ -24,7 +24,7 @@ Handler = Callable[..., Any]
 ATTEMPTS = 3  # calls of a handler that raises, after which it is taken to raise for ever
 MOST = 30  # requests of one call, after which it is taken to go on for ever
 REGISTER = "register"
-SITUATIONS = ("there", "gone", "no register", "refused", "another writer", "alone")
+SITUATIONS = ("there", "gone", "no register", "refused", "another writer", "alone", "forbidden")
 
 
 def call(handler: Handler, api: ApiClient, body: Object, reason: str, patch: Any, retry: int = 0) -> None:
@@ -166,6 +166,8 @@ class Registered:
             raise Killed
         if method == "GET":
             return None
+        if self.situation == "forbidden":
+            return 403
         if self.situation == "refused" and not self._refusals:
             self._refusals += 1
             return 500
@@ -197,6 +199,7 @@ class Registered:
             "no register": "there is no register",
             "refused": f"{self.name} stands in the register, and the first write is answered with 500",
             "another writer": f"{self.name} stands in the register, and another flock is entered at the same time",
+            "forbidden": f"{self.name} stands in the register, and each write is answered with 403",
         }[self.situation]
 
 
@@ -219,6 +222,13 @@ def _struck(handler: Handler, here: Registered) -> Finding | None:
     except Killed:
         return Finding("endless-requests", f"{about} After {MOST} requests the handler still asked for more.")
     data = here.data()
+    if here.situation == "forbidden":
+        # Nothing can be done, and whoever writes is to say so, each time.
+        if error is not None:
+            return None
+        return Finding(
+            "swallows", f"{about} The handler returned as if it had been struck out, and it was not."
+        )
     if error is not None:
         last = f" The last request was {here.server.requests[-1]}." if here.server.requests else ""
         return Finding(

@@ -11,7 +11,7 @@ from labsupport.patience import patient
 from .guest import deployed, guest, raised, switched_off
 
 CLERK = "clerk"
-STATES = range(18)
+STATES = range(21)
 SOON = patient(8.0)  # seconds for an operator to answer a change; it takes less than one
 AWAY = patient(4.0)  # seconds in which a Flock that nothing holds is gone
 REVIVED = patient(15.0)  # seconds for an operator that was switched on to have looked at each Flock
