@@ -32,6 +32,15 @@ class Metrics:
             key = (family, quorum, detail)
             self._counts[key] = self._counts.get(key, 0) + by
 
+    def writing(self, to: str, then: Callable[[str], None]) -> Callable[[str], None]:
+        """To be called after each write to `to` ("api" or "member"): it is counted, then `then` hears of it."""
+
+        def written(what: str) -> None:
+            self.count("writes_total", "/", to)
+            then(what)
+
+        return written
+
     def saw(self, seen: Observed, planned: Plan) -> None:
         """A round of a Quorum."""
         quorum = seen.quorum
@@ -56,6 +65,7 @@ class Metrics:
             ("reconciles_total", "Rounds.", "outcome"),
             ("actions_total", "Steps that were done.", "action"),
             ("certificates_total", "Requests for certificates that were answered.", "outcome"),
+            ("writes_total", "What Quorums were changed by; not Events, not the Lease.", "to"),
         ):
             samples = [
                 ({**_place(quorum), detail: said}, value)

@@ -58,8 +58,9 @@ def main() -> int:
     if not stop.is_set():
         log.info("%s leads", identity)
         counted.leads = True
-        written = mortality.from_environment()
-        lead(KubeApi(client, election.leads, written), written, counted, stop)
+        dies = mortality.from_environment()
+        api = KubeApi(client, election.leads, counted.writing("api", dies))
+        lead(api, counted.writing("member", dies), counted, stop)
     stop.set()
     elected.join(timeout=5.0)
     return 1 if lost.is_set() else 0
@@ -77,4 +78,7 @@ def lead(
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(kopf.login_with_service_account)
     handlers.register(registry, operator)
+    # kopf takes SIGTERM for itself, and at its end waits for whoever waits for its flag: somebody must raise it. The
+    # Lease is given up at that moment too, so that the other replica need not wait until it has run out.
+    kopf.on.cleanup(registry=registry)(lambda **_: stop.set())
     kopf.run(registry=registry, standalone=True, clusterwide=True, stop_flag=stop)

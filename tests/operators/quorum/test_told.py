@@ -54,3 +54,11 @@ def test_the_definition_is_told_the_webhooks_authority_again_after_it_was_applie
     assert not webhook.register(api, "CA")
     api.of(kinds.DEFINITIONS)[0]["spec"]["conversion"]["webhook"]["clientConfig"].pop("caBundle")
     assert webhook.register(api, "CA")
+
+
+def test_writes_are_counted_and_then_told() -> None:
+    metrics, heard = Metrics(), list[str]()
+    metrics.writing("api", heard.append)("PATCH /x")
+    metrics.writing("member", heard.append)("q-0 /v1/admin/key")
+    assert heard == ["PATCH /x", "q-0 /v1/admin/key"]
+    assert 'quorum_operator_writes_total{namespace="",name="",to="member"} 1' in metrics.text()
