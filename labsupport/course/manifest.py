@@ -92,7 +92,8 @@ class Lab(Strict):
     `minutes` are the author's for what is no exercise, such as playing with a picture. `seconds` are those that the
     whole solution notebook took when it was last measured (`labs content --record`). `leaves` are the objects ("Kind
     name") that the notebook's demonstrations leave or change, and that no exercise looks at. `mesh`: whether the lab
-    needs the mesh on the cluster ("installed"), and its own namespace in it as well ("joined").
+    needs the mesh on the cluster ("installed"), and its own namespace in it as well ("joined"). `quorum`: whether it
+    needs the Quorum operator on the cluster ("installed").
     """
 
     id: str
@@ -102,6 +103,7 @@ class Lab(Strict):
     seconds: float | None = Field(default=None, gt=0)
     start: tuple[str, ...] = ()
     mesh: Literal["none", "installed", "joined"] = "none"
+    quorum: Literal["none", "installed"] = "none"
     leaves: tuple[str, ...] = ()
     exercises: tuple[Exercise, ...]
     directory: Path = Field(default=Path(), exclude=True)

@@ -65,6 +65,9 @@ def test_names_are_filled_in_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -
         ("my-lab-m1", {}, ""),
         ("bob-lab-m1-reader", COURSE, ""),
         ("labs-system", COURSE, ""),
+        ("quorum-member:lab-m1:q", COURSE, "m1"),
+        ("quorum-member:bob-lab-m1:q", COURSE, ""),
+        ("lab-m1:q", {}, ""),
     ],
 )
 def test_names(name: str, labels: dict[str, str], lab: str) -> None:

@@ -118,6 +118,22 @@ def test_what_is_the_garbage_collectors_is_left_to_it() -> None:
     ]
 
 
+def test_what_follows_from_a_quorums_uid_does_not_count() -> None:
+    def members(uid: str, image: str = "quorum:1") -> list[dict[str, Any]]:
+        labels = {"quorum.labs.example/uid": f"00000000-0000-0000-0000-{uid * 12}"}
+        tokens = secret(uid)
+        tokens["metadata"]["labels"] = labels
+        revision = {"name": f"q-{uid}", "labels": labels | {"controller.kubernetes.io/hash": uid}}
+        return [
+            tokens,
+            {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": revision, "data": image},
+            {"kind": "StatefulSet", "apiVersion": "apps/v1", "metadata": {"name": "q"}, "status": f"q-{uid}"},
+        ]
+
+    assert difference(normalised(members("a")), normalised(members("b"))) == []
+    assert len(difference(normalised(members("a")), normalised(members("b", "quorum:2")))) == 1
+
+
 def test_records_and_leases_do_not_count() -> None:
     event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e", "namespace": "x"}}
     lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}}

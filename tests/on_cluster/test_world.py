@@ -58,8 +58,8 @@ def context(api: ApiClient, tmp_path: Path) -> Context:
     return Context({}, Progress(tmp_path / "progress.sqlite")).at(api, ONE)
 
 
-# Without those that need the mesh: all pairs of all labs would take twice as long as all other tests here.
-WITHOUT_MESH = tuple(lab for lab in labs() if lab.mesh == "none")
+# Without those that need the mesh or Quorums: all pairs of all labs would take twice as long as all other tests here.
+WITHOUT_MESH = tuple(lab for lab in labs() if lab.mesh == lab.quorum == "none")
 
 
 @pytest.mark.parametrize(

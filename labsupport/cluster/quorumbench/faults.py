@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 
 from labsupport import kube
-from labsupport.cluster.quorumbench.place import SYSTEM, Place
+from labsupport.cluster.quorum import SYSTEM
+from labsupport.cluster.quorumbench.place import Place
 
 CUT = 12.0  # seconds that a node is away or cut off
 PAUSED = 60.0  # seconds that a member's process stands still: a laptop's lid, a stuck disk

@@ -16,6 +16,8 @@ import psutil
 from labsupport import cluster as clusters
 from labsupport import kube, paths
 from labsupport.cluster.bench import own_state
+from labsupport.cluster.quorum import API_VERSION as API
+from labsupport.cluster.quorum import SYSTEM, install, settled
 from labsupport.console import phase
 from labsupport.errors import LabsError
 from labsupport.kube.execute import execute
@@ -26,8 +28,7 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 MANIFESTS = paths.CLUSTERS / "manifests"
-SPACE, SYSTEM, NAME = "bench-quorum", "labs-system", "q"
-API = "quorum.labs.example/v1"
+SPACE, NAME = "bench-quorum", "q"
 STOP = "/tmp/stop"  # noqa: S108 - in the load's container
 SETTLED = patient(180.0)  # seconds for a Quorum to be as wanted
 OPERATOR = "quorum.labs.example/part=operator"
@@ -125,26 +126,6 @@ class Place:
         execute(self.api, SPACE, "load", ["touch", STOP])
 
 
-def settled(objects: list[dict[str, Any]]) -> kube.Seen:
-    """Whether a Quorum is as wanted: all members vote and are ready, one release, one key, nothing under way."""
-    if not objects:
-        return kube.Seen(False, "there is no Quorum", failed=True)
-    found = objects[0]
-    spec, status = found["spec"], found.get("status") or {}
-    conditions = {each["type"]: each for each in status.get("conditions", ())}
-    done = (
-        status.get("observedGeneration") == found["metadata"]["generation"]
-        and status.get("voters") == status.get("ready") == spec["size"]
-        and status.get("release") == spec["release"]
-        and all(conditions.get(kind, {}).get("status") == "True" for kind in ("Available", "KeyReady"))
-        and conditions.get("Progressing", {}).get("status") == "False"
-    )
-    words = "; ".join(
-        f"{kind}: {each.get('reason')} {each.get('message', '')}" for kind, each in conditions.items()
-    )
-    return kube.Seen(done, words or "nothing is said of it yet")
-
-
 @contextmanager
 def place(name: str = "bench") -> Iterator[Place]:
     """A cluster that is made for this and gone afterwards, with a settled Quorum on it."""
@@ -164,11 +145,7 @@ def place(name: str = "bench") -> Iterator[Place]:
 def found(here: Place) -> None:
     """Install the operator and make the Quorum."""
     api = here.api
-    documents = [each for file in sorted((MANIFESTS / "quorum").glob("*.yaml")) for each in kube.load(file)]
-    kube.apply(api, documents)
-    names = ("quorum-operator", "quorum-conversion")
-    deployments = [kube.Target("apps/v1", "Deployment", each, SYSTEM) for each in names]
-    kube.until_ready(api, deployments, timeout=SETTLED)
+    install(api)
     kube.apply(api, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}])
     kube.apply(api, kube.load(MANIFESTS / "bench" / "quorum" / "quorum.yaml"), namespace=SPACE)
     here.settle()

@@ -5,6 +5,7 @@
 | namespace | it is named `lab-<id>` or `lab-<id>-...` and has the label `labs.example/part-of: course` |
 | object in such a namespace | always |
 | cluster-scoped object | it is named so, and the course has that lab or the object has the label |
+| binding `quorum-member:NAMESPACE:...` of the Quorum operator's | its namespace is named as a lab's |
 | custom resource definition, its objects, API service | the API group is `lab-<id>.labs.example` or ends in it |
 | object in another namespace | `lab.apply` put it there: it has the labels of part, lab and learner |
 
@@ -32,6 +33,9 @@ _LEARNER = re.compile(r"[a-z0-9]([-a-z0-9]{0,18}[a-z0-9])?")
 _PLACEHOLDER = re.compile(r"\{(?:namespace|group|name:(?P<suffix>[-.a-z0-9]+))\}")
 # Named by whoever made the machine or the volume, and nothing that a lab makes.
 _NEVER = {"Node", "CSINode", "CSIDriver", "VolumeAttachment", "IPAddress", "ServiceCIDR", "Namespace"}
+_MEMBERS = (
+    "quorum-member:"  # begins the names of the bindings that the Quorum operator makes, outside of namespaces
+)
 _NAMED_BY_GROUP = {"CustomResourceDefinition", "APIService"}
 
 
@@ -131,7 +135,10 @@ class Ownership:
             # <plural>.<group>, or <version>.<group>; the server itself makes and removes a CRD's API services.
             automatic = any(key.startswith("kube-aggregator.kubernetes.io/") for key in labels)
             return "" if automatic else self.lab_of_group(metadata["name"].partition(".")[2])
-        return self.lab_of(metadata["name"], labels)
+        name = metadata["name"]
+        if name.startswith(_MEMBERS):
+            name = name.removeprefix(_MEMBERS).partition(":")[0]
+        return self.lab_of(name, labels)
 
 
 def ownership(*more: Lab) -> Ownership:

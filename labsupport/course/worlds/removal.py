@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from labsupport import kube
+from labsupport.cluster import quorum
 from labsupport.course.worlds.namespaces import CONTROLLER_ENDS, Endings, forget_events
 from labsupport.course.worlds.ownership import Ownership
 from labsupport.errors import LabsError
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 LIMIT = patient(45.0)  # seconds in all
 PATIENCE = 1.0  # seconds that a finalizer's owner has; most often it was removed just before
 PATIENCE_OWN = 6.0  # seconds for the finalizers of Kubernetes itself, whose owners do run
+PATIENCE_QUORUM = patient(
+    10.0
+)  # seconds for the Quorum operator, which runs wherever a lab has made a Quorum
 ROUNDS_KEPT = 2  # of deleting, before even the namespace that is to stay is deleted
 WORKERS = 6  # requests at the same time
 PAGE = 500  # objects of one kind on the whole cluster; where there are more, each namespace is asked
@@ -471,6 +475,8 @@ def _readable(objects: list[Object]) -> kube.Seen:
 
 def _patience(found: Found) -> float:
     """Seconds that the owners of an object's finalizers have to do their work."""
+    if found.kind.group == quorum.GROUP:
+        return PATIENCE_QUORUM
     domains = {name.partition("/")[0] for name in found.metadata.get("finalizers") or []}
     own = all(domain in _FINALIZERS or domain.endswith(("k8s.io", "kubernetes.io")) for domain in domains)
     if own and found.kind.kind not in _DEFINITIONS:
@@ -483,6 +489,10 @@ def _built_in(kind: Kind) -> bool:
 
 
 def _wave(found: Found) -> int:
+    if found.kind.group == quorum.GROUP:
+        return (
+            0  # or its operator makes again what goes next; it then removes what lies outside the namespace
+        )
     kind = found.kind.kind
     order = (_HAZARDS, _PERMISSIONS, _MAKERS, {"Pod"})
     for number, wave in enumerate(order):

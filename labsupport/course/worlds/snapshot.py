@@ -85,6 +85,14 @@ ALLOWED = (
     ),
     Allowed("Service", "spec ports * nodePort", "drawn by chance where the author leaves it open"),
     Allowed("Service", "spec healthCheckNodePort", "drawn by chance"),
+    Allowed("CertificateSigningRequest", "", "a record of the past, which is removed after an hour"),
+    Allowed("Quorum", "status decided", "ids and identities that members draw by chance"),
+    Allowed("Quorum", "status publicKey", "drawn by chance, by all members together"),
+    Allowed("Quorum", "status keyEpoch", "counts how often shares were dealt"),
+    Allowed("Quorum", "status leader", "whoever asked first for votes"),
+    Allowed("Quorum", "status conditions * message", "names the leader"),
+    Allowed("EndpointSlice", "endpoints * targetRef name", "a Quorum's leader; addresses count"),
+    Allowed("*", "metadata annotations quorum.labs.example/applied", "a digest in which a uid is"),
     Allowed("HorizontalPodAutoscaler", "status", "follows the load of the moment"),
     Allowed("*", "metadata annotations endpoints.kubernetes.io/last-change-trigger-time", "a time"),
     Allowed("EndpointSlice", "endpoints * nodeName", "where its Pod was scheduled"),
@@ -96,6 +104,8 @@ _CHANCE = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "<uid>"),
     (re.compile(r"kube-api-access-[a-z0-9]{5}\b"), "kube-api-access-<chance>"),
 )
+# Label of what belongs to a Quorum, whose value is a uid: hashes of a template that has it are another each time.
+_QUORUM_UID = "quorum.labs.example/uid"
 _UNORDERED = {"conditions", "endpoints", "addresses", "notReadyAddresses"}
 
 
@@ -307,6 +317,10 @@ def _replacements(objects: list[Object]) -> _Replace:
             if digest in exact:
                 exact[generated] = generated = generated.replace(digest, "<digest>")
             exact[metadata["name"]] = f"{generated}<chance>"
+        if each["kind"] == "ControllerRevision" and _QUORUM_UID in (metadata.get("labels") or {}):
+            exact[metadata["name"]] = f"{metadata['name'].rpartition('-')[0]}-<revision>"
+            if digest := metadata["labels"].get("controller.kubernetes.io/hash"):
+                exact[digest] = "<revision>"
         if each["kind"] == "Pod":
             status = each.get("status") or {}
             addresses = [entry["ip"] for entry in status.get("podIPs") or []]
@@ -323,7 +337,8 @@ def _secret(secret: Object) -> dict[str, str]:
     the known kinds are made anew each time.
     """
     data = secret.get("data") or {}
-    if secret.get("type") in ("kubernetes.io/tls", "kubernetes.io/service-account-token"):
+    derived = _QUORUM_UID in (secret["metadata"].get("labels") or {})  # tokens, from a Quorum's uid
+    if derived or secret.get("type") in ("kubernetes.io/tls", "kubernetes.io/service-account-token"):
         return dict.fromkeys(data, "<made anew>")
     return {key: hashlib.sha256(str(value).encode()).hexdigest()[:12] for key, value in data.items()}
 

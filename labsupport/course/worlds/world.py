@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labsupport import kube
-from labsupport.cluster import mesh
+from labsupport.cluster import mesh, quorum
 from labsupport.course.manifest import Lab
 from labsupport.course.views import Note
 from labsupport.course.worlds.namespaces import SYSTEM
@@ -201,6 +201,10 @@ def start(world: World, at: str = "", progress: Progress | None = None) -> Start
     if world.lab.mesh != "none":
         say("seeing that the mesh is there")
         ensure_mesh(world, progress)
+    if world.lab.quorum != "none":
+        say("seeing that the Quorum operator is there")
+        # On one node a second replica of each would cost memory and give nothing.
+        quorum.install(world.api, replicas=1, progress=progress)
     say(f"making the namespace {world.namespace}")
     ensure_namespace(world, progress=progress)
     say("applying what the lab starts with")
@@ -249,6 +253,10 @@ def apply_and_wait(world: World, manifests: tuple[str, ...], progress: Progress 
     versions = {each["kind"]: each["apiVersion"] for each in documents}
     targets = [(versions[each.kind], each) for each in applied if each.kind in _BECOMES_READY]
     kube.until_ready(world.api, targets, timeout=READY_TIMEOUT, progress=progress)
+    for each in applied:
+        if each.kind == "Quorum":
+            target = kube.Target(quorum.API_VERSION, each.kind, each.name, each.namespace)
+            kube.until(world.api, target, quorum.settled, timeout=READY_TIMEOUT, progress=progress)
 
 
 def empty(world: World, namespace: str = "", progress: Progress | None = None) -> list[str]:

@@ -70,13 +70,16 @@ def children(quorum: Quorum, authority: str, replicas: int, release: str) -> lis
 
 
 def tokens(quorum: Quorum, client: str, admin: str) -> Object:
-    """The Secret with which members and their clients know each other. Made once."""
+    """The Secret with which members and their clients know each other. Made once.
+
+    Not `immutable`: a kubelet looks no more at an immutable Secret while any Pod of its node mounts it, and a client's
+    Pod would have the members of a new Quorum of that name get the tokens of the old one.
+    """
     content = {"client": client, "admin": admin}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": metadata(quorum, tokens_name(quorum.name)),
-        "immutable": True,
         "stringData": content,
     }
 

@@ -1,0 +1,7 @@
+# %% [markdown]
+# # A world
+
+# %% exercise="w3-one"
+### BEGIN SOLUTION
+pass
+### END SOLUTION
