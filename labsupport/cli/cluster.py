@@ -26,7 +26,7 @@ from labsupport.errors import LabsError
     "--nodes",
     type=click.IntRange(1, 9),
     metavar="N",
-    help="embedded: how many nodes; of a cluster that there is, more are added. Without it: those it has, else one.",
+    help="How many nodes; to an embedded cluster that there is, more are added. Without it: those it has, else one.",
 )
 @click.option(
     "--image", default=None, metavar="REF", help="kind: the node image; without it one is made here."

@@ -1,4 +1,4 @@
-"""`labs node`: the nodes of an embedded cluster, and what can happen to them."""
+"""`labs node`: the nodes of a cluster, and what can happen to them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from labsupport.cluster.interface import NodeStatus
 
 @click.group("node")
 def node_command() -> None:
-    """List, stop, start, cut off and heal the nodes of an embedded cluster (`labs up --nodes 3` makes one of three).
+    """List, stop, start, cut off and heal the nodes of a cluster (`labs up --nodes 3` makes one of three).
 
-    Node 1 holds the control plane and cannot be stopped. A node that you stopped or cut off does not make the cluster
-    "not ready"; Kubernetes sees it as NotReady after 50 s and evicts its Pods as their tolerations say.
+    The first node holds the control plane and cannot be stopped. A node that you stopped or cut off does not make the
+    cluster "not ready"; Kubernetes sees it as NotReady after 50 s and evicts its Pods as their tolerations say.
     """
 
 
@@ -73,9 +73,10 @@ def _do(what: str, node: str, name: str, *, as_json: bool) -> None:
 def describe(nodes: tuple[NodeStatus, ...]) -> str:
     """Nodes as a person reads them."""
     words = {True: "Ready", False: "NotReady", None: "unknown"}
-    lines = [f"{'NODE':8}  {'ROLE':13}  {'STATE':11}  {'KUBERNETES':10}  {'ADDRESS':14}  PODS"]
+    wide = max(8, *(len(node.name) for node in nodes))
+    lines = [f"{'NODE':{wide}}  {'ROLE':13}  {'STATE':11}  {'KUBERNETES':10}  {'ADDRESS':14}  PODS"]
     lines += [
-        f"{node.name:8}  {node.role:13}  {node.state:11}  {words[node.ready]:10}  {node.address:14}  {node.pods}"
+        f"{node.name:{wide}}  {node.role:13}  {node.state:11}  {words[node.ready]:10}  {node.address:14}  {node.pods}"
         for node in nodes
     ]
     return "\n".join(lines)

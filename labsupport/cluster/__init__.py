@@ -6,11 +6,10 @@ until it is asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labsupport.cluster.embedded.backend import EmbeddedCluster
-    from labsupport.cluster.interface import Cluster
+    from labsupport.cluster.interface import Cluster, SeveralNodes
 
 __all__ = ["BACKENDS", "DEFAULT_NAME", "current", "get", "nodes_of"]
 
@@ -24,7 +23,7 @@ def get(
     *,
     image: str | None = None,
     nodes: int | None = None,
-) -> Cluster:
+) -> SeveralNodes:
     """The cluster of that name, whether it exists or not; a back end is needed only to make another kind than it is.
 
     `image`: the node image to make it from, for back ends that have one. `nodes`: how many nodes `up` is to bring up,
@@ -45,11 +44,7 @@ def get(
     if wanted == "kind":
         from labsupport.cluster.kind.backend import KindCluster
 
-        if nodes not in (None, 1):
-            raise LabsError(
-                "A kind cluster of this course has one node.", fix="--nodes belongs to --backend embedded"
-            )
-        return KindCluster(name, image)
+        return KindCluster(name, image, nodes)
     if image:
         raise LabsError(
             f"The back end {wanted!r} has no node image.", fix="--image belongs to --backend kind"
@@ -61,22 +56,14 @@ def get(
     raise LabsError(f"There is no back end {wanted!r}.", fix=f"choose one of: {', '.join(BACKENDS)}")
 
 
-def nodes_of(name: str) -> EmbeddedCluster:
-    """The cluster of that name, for commands about its nodes.
-
-    Raises LabsError where there is none, or its back end has one node only.
-    """
+def nodes_of(name: str) -> SeveralNodes:
+    """The cluster of that name, for commands about its nodes. Raises LabsError where there is none."""
     from labsupport.errors import LabsError
 
     found = get(name)
-    if found.backend != "embedded":
-        raise LabsError(
-            f"Cluster {name!r} is of the back end {found.backend!r}, whose one node cannot be stopped or cut off.",
-            fix="`labs up --name nodes --backend embedded --nodes 3` makes one that has several",
-        )
     if not found.exists():
         raise LabsError(f"There is no cluster {name!r}.", fix="`labs up --nodes 3` makes one of three nodes")
-    return cast("EmbeddedCluster", found)
+    return found
 
 
 def current() -> Cluster:

@@ -130,3 +130,17 @@ class Cluster(Protocol):
 
     def processes(self) -> tuple[int, ...]:
         """Pids on this machine of the processes that all it runs descends from; () where it does not run."""
+
+
+class SeveralNodes(Cluster, Protocol):
+    """A cluster of a back end whose clusters may have several nodes."""
+
+    def nodes(self) -> tuple[NodeStatus, ...]:
+        """Every node: its state, and what the API server says of it."""
+
+    def command_node(self, what: str, node: str) -> None:
+        """Do `what` (start, stop, partition, heal) to a node; nothing happens where it is as wanted.
+
+        Started or healed, it is waited for until it is Ready. Raises LabsError: no such node, the control plane's, a
+        cluster that does not run.
+        """

@@ -14,9 +14,10 @@ import pytest
 
 from labsupport.cluster import get
 from labsupport.cluster.bundle import manifest
-from labsupport.cluster.interface import Cluster
+from labsupport.cluster.interface import Cluster, SeveralNodes
 
 HERE = Path(__file__).parent
+NODES = 3
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,15 +30,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(private_home: Path) -> Iterator[Cluster]:
-    """The run's kind cluster, up and ready; taken down at the end.
+def cluster(private_home: Path) -> Iterator[SeveralNodes]:
+    """The run's kind cluster of three nodes, up and ready; taken down at the end.
 
     From the bundle that KIND_BUNDLE names, with an empty cache: as on a machine that reaches nothing.
     """
-    made = get("test", "kind")
+    made = get("test", "kind", nodes=NODES)
     try:
         if directory := os.environ.get("KIND_BUNDLE"):
-            command = [sys.executable, "-m", "labsupport.cli", "up", "--name", made.name, "--backend", "kind"]
+            command = [
+                sys.executable,
+                "-m",
+                "labsupport.cli",
+                "up",
+                "--name",
+                made.name,
+                "--backend",
+                "kind",
+                "--nodes",
+                f"{NODES}",
+            ]
             command += ["--bundle", directory, "--digest", manifest.read(Path(directory))[1], "--json"]
             environment = os.environ | {"XDG_CACHE_HOME": str(private_home / "cache")}
             done = subprocess.run(command, env=environment, capture_output=True, text=True)

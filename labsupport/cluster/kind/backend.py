@@ -8,17 +8,16 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from labsupport import kube, paths
-from labsupport.cluster import process, versions
+from labsupport.cluster import process
 from labsupport.cluster.directory import ClusterDirectory
-from labsupport.cluster.interface import ClusterStatus, UpReport
-from labsupport.cluster.kind import confine, dns, docker, forwards
+from labsupport.cluster.interface import ClusterStatus, NodeStatus, UpReport
+from labsupport.cluster.kind import confine, dns, docker, forwards, image_choice, nodes, volumes
 from labsupport.console import note, phase
 from labsupport.errors import LabsError
 
@@ -32,7 +31,6 @@ MARK = "/kind/labs-owner"
 NETWORK = "kind"
 CREATE_SECONDS = 600.0
 READY_SECONDS = 120.0
-REGISTRY_SECONDS = 15.0  # for a registry to answer whether it has an image
 
 
 def kind_name(name: str) -> str:
@@ -44,13 +42,15 @@ class KindCluster:
     """One cluster made by kind; see `interface.Cluster` for what its methods promise.
 
     `image`: the node image to make it from; None: the one assembled here, or the one that it was made from.
+    `count`: how many nodes `up` is to make; None: those that it has, else one.
     """
 
     backend = "kind"
 
-    def __init__(self, name: str, image: str | None = None) -> None:
+    def __init__(self, name: str, image: str | None = None, count: int | None = None) -> None:
         self.name = name
         self._image = image
+        self._count = count
         self._directory = ClusterDirectory(name)
         self._kind = kind_name(name)
         self._phases: list[tuple[str, float]] = []
@@ -72,7 +72,8 @@ class KindCluster:
     def up(self, *, rebuild: bool = False) -> UpReport:
         """Make it, start it or find it running, and return when it is ready.
 
-        Raises LabsError for everything a person can mend: no Docker, a name that another's cluster has, no image.
+        Raises LabsError for everything a person can mend: no Docker, a name that another's cluster has, no image,
+        another number of nodes than it has.
         """
         started = time.monotonic()
         self._phases = []
@@ -85,15 +86,19 @@ class KindCluster:
                     note("  what an interrupted first start left cannot be used: making the cluster anew")
                 self._remove(engine, mine, known)
                 mine = ()
+            recorded = known.get("nodes", 1) if known else None
             if not mine:
-                self._create(engine)
+                self._create(engine, self._count or recorded or 1)
                 action = "created"
-            elif all(node.running for node in mine):
-                action = "found"
             else:
-                action = "restarted"
-                with self._phase("Nodes started"), phase("Starting the nodes"):
-                    engine.must("start", *(node.id for node in mine), timeout=60)
+                nodes.wanted_count(recorded, self._count, self.name)
+                stopped = nodes.stopped_on_purpose(self._directory)
+                missing = [node for node in mine if not node.running and node.name not in stopped]
+                action = "restarted" if missing else "found"
+                if missing:
+                    with self._phase("Nodes started"), phase("Starting the nodes"):
+                        # One after the other, the control plane first: each gets the address that it had.
+                        engine.must("start", *(node.id for node in missing), timeout=60)
             self._settle(engine)
         return UpReport(action, time.monotonic() - started, tuple(self._phases))
 
@@ -114,6 +119,7 @@ class KindCluster:
                     running = [node.id for node in mine if node.running]
                     if running:
                         engine.must("stop", *running, timeout=120)
+                self._directory.update_record(stopped=[])  # the next `up` brings all of it
                 return
             with phase("Removing the nodes"):
                 self._remove(engine, mine, known)
@@ -140,6 +146,31 @@ class KindCluster:
             raise LabsError(f"Cluster {self.name!r} is not running.", fix="labs up")
         target = service_target(self.kubeconfig, service, namespace, port)
         return f"http://127.0.0.1:{forwards.forward(self.directory, engine, running[0].name, target)}"
+
+    def nodes(self) -> tuple[NodeStatus, ...]:
+        """Every node: its state, and what the API server says of it."""
+        engine = docker.find()
+        return nodes.listed(engine, self._nodes(engine), self._directory, kube.connect(self.kubeconfig))
+
+    def command_node(self, what: str, node: str) -> None:
+        """Start, stop, partition or heal a node; nothing happens where it is as wanted.
+
+        Started or healed, it is waited for until it is Ready. Raises LabsError: no such node, the control plane's, a
+        cluster that does not run.
+        """
+        engine = docker.find()
+        mine = self._nodes(engine)
+        chosen = nodes.chosen(mine, node, what, self.name)
+        if not any(each.running for each in mine if each.role == "control-plane"):
+            raise LabsError(
+                f"Cluster {self.name!r} is not running.", fix="`labs up` starts it with all its nodes"
+            )
+        with self._directory.locked(f"node {what}"), phase(f"{node}: {what}") as progress:
+            if nodes.command(engine, self._directory, what, chosen):
+                now = [each for each in self._nodes(engine) if each.name == node]
+                confine.keep_services_inside(engine, now, self._networking["serviceSubnet"])
+                api = kube.connect(self.kubeconfig)
+                nodes.wait_until_ready(api, engine, now, READY_SECONDS, progress.update)
 
     def processes(self) -> tuple[int, ...]:
         """The first process of each node; Docker's own are not among them, and on another machine there are none."""
@@ -173,31 +204,36 @@ class KindCluster:
         """Names of containers that have this cluster's name and not its mark."""
         return tuple(node.name for node in self._all(engine) if not self._is_mine(node))
 
-    def _create(self, engine: docker.Engine) -> None:
+    def _create(self, engine: docker.Engine, count: int) -> None:
         from labsupport.cluster import binaries, gatewayapi
 
         with self._phase("Programs"):
             programs = binaries.ensure(["kind", "kubectl"], cache_dir=paths.cache())
             gatewayapi.prepare(paths.cache())
         with self._phase("Node image"):
-            image = self._node_image(engine)
+            image = image_choice.provide(engine, self._image)
+        nodes.wanted_count(None, count, self.name)
         self._directory.make()
+        volumes.make(self._directory)
         paths.write_private(self._mark, f"cluster {self.name} of {self.directory}\n")
         repository = docker.image_label(engine, image, "example.labs.repository")
         configuration = self._directory.root / "kind.yaml"
-        paths.write_private(configuration, self.configuration(image, repository))
+        paths.write_private(configuration, self.configuration(image, repository, count))
         self._directory.update_record(
             backend=self.backend,
             kind=self._kind,
             engine=engine.name,
             image=image,
+            nodes=count,
+            stopped=[],
             network_made=not docker.has_network(engine, NETWORK),
             unofficial_build=bool(docker.image_label(engine, image, "example.labs.unofficial")),
             ready_once=False,
             manifests="",
             course_images="",
         )
-        with self._phase("Nodes"), phase("Making the node") as progress:
+        making = f"Making {count} nodes" if count > 1 else "Making the node"
+        with self._phase("Nodes"), phase(making) as progress:
             command: list[str | Path] = [programs["kind"].path, "create", "cluster", "--retain"]
             command += ["--name", self._kind, "--config", configuration, "--kubeconfig", self.kubeconfig]
             try:
@@ -234,36 +270,16 @@ class KindCluster:
             anchor="kind-create",
         )
 
-    def _node_image(self, engine: docker.Engine) -> str:
-        """The node image's name, with the image there if it is one that we make. LabsError where it cannot be had."""
-        if self._image:
-            if not docker.has_image(engine, self._image):
-                with phase(f"Fetching {self._image}"):
-                    result = engine.run("pull", self._image, timeout=1800)
-                if not result.ok:
-                    raise LabsError(
-                        f"The image {self._image} cannot be fetched: {result.reason(1)}",
-                        fix="leave out --image: the node image is then assembled here, without a registry",
-                        anchor="node-image",
-                    )
-            return self._image
-        from labsupport.cluster.kind import node_image
-
-        if not node_image.is_there(paths.cache()) and (upstream := upstream_image(engine)):
-            return upstream
-        made = node_image.ensure(paths.cache())
-        if not docker.has_image(engine, made.reference):
-            with phase(f"Loading the node image into {engine.name}"):
-                engine.must("load", "--input", made.archive, timeout=600)
-        return made.reference
-
-    def configuration(self, image: str, repository: str) -> str:
+    def configuration(self, image: str, repository: str, count: int = 1) -> str:
         """The configuration for kind, as YAML; `repository`: of the components' images, "" for kubeadm's default."""
         content: dict[str, Any] = yaml.safe_load(CONFIGURATION.read_text())
+        content["nodes"] = nodes.described(content, count)
+        shared = volumes.on_the_host(self._directory)
         for node in content["nodes"]:
             node["image"] = image
             node["extraMounts"] = [
-                {"hostPath": str(self._mark.absolute()), "containerPath": MARK, "readOnly": True}
+                {"hostPath": str(self._mark.absolute()), "containerPath": MARK, "readOnly": True},
+                {"hostPath": str(shared.absolute()), "containerPath": volumes.PLACE},
             ]
         if repository:
             patch = {"kind": "ClusterConfiguration", "imageRepository": repository}
@@ -277,13 +293,12 @@ class KindCluster:
     def _settle(self, engine: docker.Engine) -> None:
         """Wait for the node, apply what changed of the manifests, load the images that are not there, wait for DNS."""
         api = kube.connect(self.kubeconfig)
-        nodes = self._nodes(engine)
-        networking = yaml.safe_load(CONFIGURATION.read_text())["networking"]
-        confine.keep_services_inside(engine, nodes, networking["serviceSubnet"])
+        running = [node for node in self._nodes(engine) if node.running]
+        confine.keep_services_inside(engine, running, self._networking["serviceSubnet"])
         with self._phase("Node ready"), phase("Waiting for the node") as progress:
             wait_for_api(api, progress.update)
-            wait_for_nodes(api, nodes, progress.update)
-        self._load_images(engine)
+            nodes.wait_until_ready(api, engine, running, READY_SECONDS, progress.update)
+        self._load_images(engine, running)
         files = sorted(MANIFESTS.glob("*.yaml"))
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
         with self._phase("Base manifests"):
@@ -293,12 +308,16 @@ class KindCluster:
                 kube.apply(api, documents)
                 self._directory.update_record(manifests=digest)
         with self._phase("Cluster DNS"), phase("Waiting for cluster DNS") as progress:
-            dns.wait(engine, nodes[0].name, api, READY_SECONDS, progress.update)
+            dns.wait(engine, running[0].name, api, READY_SECONDS, progress.update)
             account = kube.Target("v1", "ServiceAccount", "default", namespace="default")
             kube.until(api, account, kube.ready, timeout=READY_SECONDS)
         self._directory.update_record(ready_once=True)
 
-    def _load_images(self, engine: docker.Engine) -> None:
+    @property
+    def _networking(self) -> dict[str, Any]:
+        return dict(yaml.safe_load(CONFIGURATION.read_text())["networking"])
+
+    def _load_images(self, engine: docker.Engine, running: Sequence[docker.Node]) -> None:
         from labsupport.cluster import binaries
         from labsupport.cluster.kind import images
 
@@ -307,9 +326,10 @@ class KindCluster:
             if self._directory.read_record().get("course_images") == made.key:
                 return
             kind = binaries.ensure(["kind"], cache_dir=paths.cache())["kind"].path
+            names = ",".join(node.name for node in running)
             with phase("Loading the course's images"):
                 result = process.run(
-                    [kind, "load", "image-archive", made.archive, "--name", self._kind],
+                    [kind, "load", "image-archive", made.archive, "--name", self._kind, "--nodes", names],
                     env=self._environment(engine),
                     timeout=CREATE_SECONDS,
                 )
@@ -317,11 +337,13 @@ class KindCluster:
                 raise LabsError(
                     f"The course's images cannot be loaded: {result.reason()}", fix="labs up", anchor="docker"
                 )
-            self._directory.update_record(course_images=made.key)
+            if len(running) == len(self._nodes(engine)):
+                self._directory.update_record(course_images=made.key)
 
     def _remove(self, engine: docker.Engine, mine: Sequence[docker.Node], known: dict[str, Any]) -> None:
         forwards.end_all(self.directory)
         docker.remove(engine, mine)
+        volumes.remove(engine, self._directory, str(known.get("image", "")))
         if known.get("network_made") and docker.has_network(engine, NETWORK):
             # Refused by the engine while another cluster uses it, and then it is right to stay.
             engine.run("network", "rm", NETWORK)
@@ -337,27 +359,6 @@ class KindCluster:
 def words(line: str) -> str:
     """kind's progress without its bullets and pictures."""
     return re.sub(r"[^\x20-\x7e]+", "", line).strip(" .")
-
-
-def upstream_image(engine: docker.Engine) -> str:
-    """kind's own node image, pinned by digest, fetched if a registry answers; "" where it cannot be had.
-
-    The registry is asked first, for a moment only: a machine without one must not wait for a download to give up.
-    """
-    reference = versions.load().images["kind_node"]
-    if docker.has_image(engine, reference):
-        return reference
-    try:
-        result = engine.run("manifest", "inspect", reference, timeout=REGISTRY_SECONDS)
-        if result.ok:
-            with phase(f"Fetching {reference.partition('@')[0]} (about 400 MB)"):
-                result = engine.run("pull", reference, timeout=1800)
-        reason = "" if result.ok else result.reason(1)
-    except process.TimedOut as error:
-        reason = str(error)
-    if reason:
-        note(f"  kind's own node image cannot be fetched ({reason}); one is assembled here instead")
-    return "" if reason else reference
 
 
 def make_way(api: ApiClient, documents: Sequence[dict[str, Any]]) -> None:
@@ -391,15 +392,3 @@ def wait_for_api(api: ApiClient, update: Any) -> None:
                 ) from error
             update(error.what)
             time.sleep(0.1)  # a server that is not there has no event to wait for
-
-
-def wait_for_nodes(api: ApiClient, nodes: Sequence[docker.Node], update: Any) -> None:
-    """Wait until each node said Ready since its container was started: what the store says may be older."""
-    from labsupport.cluster.embedded.readiness import ready_since
-
-    deadline = time.monotonic() + READY_SECONDS
-    for node in nodes:
-        if node.role in ("control-plane", "worker"):
-            since = ready_since(datetime.fromisoformat(node.started[:19] + "+00:00").timestamp())
-            target = kube.Target("v1", "Node", node.name)
-            kube.until(api, target, since, timeout=max(1.0, deadline - time.monotonic()), progress=update)

@@ -157,14 +157,19 @@ def find(environ: Mapping[str, str] | None = None) -> Engine:
 
 
 def nodes(engine: Engine, cluster: str, mark_place: str) -> tuple[Node, ...]:
-    """The containers of a kind cluster, running or not; `mark_place` is where an owner's mark is mounted."""
+    """The containers of a kind cluster, running or not, the control plane's first, then in the order of their names.
+
+    `mark_place` is where an owner's mark is mounted.
+    """
     listed = engine.must(
         "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={CLUSTER_LABEL}={cluster}"
     )
     ids = listed.split()
     if not ids:
         return ()
-    return tuple(node_of(entry, mark_place) for entry in json.loads(engine.must("inspect", *ids)))
+    found = [node_of(entry, mark_place) for entry in json.loads(engine.must("inspect", *ids))]
+    # kind counts up without leading zeros: worker, worker2, ..., worker10.
+    return tuple(sorted(found, key=lambda node: (node.role != "control-plane", len(node.name), node.name)))
 
 
 def node_of(entry: Mapping[str, Any], mark_place: str) -> Node:

@@ -8,6 +8,7 @@ from typing import Any
 from labsupport.cluster.directory import ClusterDirectory
 from labsupport.cluster.interface import ClusterStatus, Component
 from labsupport.cluster.kind import docker
+from labsupport.cluster.kind import nodes as kind_nodes
 from labsupport.errors import LabsError
 
 # The programs that a cluster is made of, in the order in which they are shown.
@@ -23,6 +24,7 @@ def status_of(
     """The status of a cluster, running or not."""
     record = directory.read_record()
     problems: list[str] = []
+    notes: tuple[str, ...] = ()
     nodes: tuple[docker.Node, ...] = ()
     restarts: dict[str, int] = {}
     api = ""
@@ -36,14 +38,20 @@ def status_of(
             problems.append(docker.explain(found)[0])
         else:
             nodes = tuple(node for node in docker.nodes(found, kind_name, MARK) if is_mine(node))
-    running = bool(nodes) and all(node.running for node in nodes)
+    running = any(node.running for node in nodes if node.role != "worker")
     if not problems and not nodes:
         problems.append("its containers are gone: `labs up` makes it anew")
     elif not problems and not running:
         problems.append("it is not running: `labs up` starts it")
-    if running:
+    if running and isinstance(found, docker.Engine):
+        states = kind_nodes.states(found, nodes, directory)
+        notes = kind_nodes.out_on_purpose(states)
+        problems += [
+            f"node {name} has ended: `labs up` starts it" for name in states if states[name] == "ended"
+        ]
         try:
-            api, restarts, seen = _ask(directory, nodes)
+            here = [name for name, state in states.items() if state == "running"]
+            api, restarts, seen = _ask(directory, here)
             problems += seen
         except LabsError as error:
             problems.append(f"the API server does not answer: {error.what}")
@@ -57,23 +65,24 @@ def status_of(
         kubeconfig=directory.kubeconfig,
         api=api,
         problems=tuple(problems),
+        notes=notes,
     )
 
 
-def _ask(
-    directory: ClusterDirectory, nodes: tuple[docker.Node, ...]
-) -> tuple[str, dict[str, int], list[str]]:
-    """The API's address, restarts by container name, and why the cluster is not ready, asked of the API server."""
+def _ask(directory: ClusterDirectory, nodes: list[str]) -> tuple[str, dict[str, int], list[str]]:
+    """The API's address, restarts by container name, and why the cluster is not ready, asked of the API server.
+
+    `nodes`: those that should be Ready.
+    """
     from labsupport import kube
 
     api = kube.connect(directory.kubeconfig)
     problems = []
-    for node in nodes:
-        if node.role in ("control-plane", "worker"):
-            there = kube.get(api, "v1", "Node", node.name)
-            seen = kube.ready([there] if there else [])
-            if not seen.done:
-                problems.append(f"node {node.name}: {seen.text}")
+    for name in nodes:
+        there = kube.get(api, "v1", "Node", name)
+        seen = kube.ready([there] if there else [])
+        if not seen.done:
+            problems.append(f"node {name}: {seen.text}")
     dns = kube.get(api, "apps/v1", "Deployment", "coredns", "kube-system")
     available = ((dns or {}).get("status") or {}).get("availableReplicas", 0)
     if not problems and not available:
@@ -99,6 +108,8 @@ def _components(nodes: tuple[docker.Node, ...], restarts: dict[str, int]) -> tup
 
     memory: dict[str, list[int | None]] = {}
     for node in nodes:
+        if not node.pid:
+            continue  # it does not run
         try:
             family = psutil.Process(node.pid).children(recursive=True)
         except psutil.Error:

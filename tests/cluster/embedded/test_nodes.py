@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labsupport.cluster import get, nodes_of
+from labsupport.cluster import nodes_of
 from labsupport.cluster.directory import ClusterDirectory
 from labsupport.cluster.embedded import addresses, holder, nodes, pki, prepare
 from labsupport.cluster.embedded.addresses import FIRST, MAX_NODES, Addresses
@@ -113,12 +113,6 @@ def test_commands_about_nodes_want_a_running_embedded_cluster(directory: Cluster
         nodes_of("labs").command_node("stop", "node-2")
     with pytest.raises(LabsError, match="There is no cluster"):
         nodes_of("other")
-    ClusterDirectory("boxes").make()
-    ClusterDirectory("boxes").update_record(backend="kind")
-    with pytest.raises(LabsError, match="'kind', whose one node"):
-        nodes_of("boxes")
-    with pytest.raises(LabsError, match="has one node"):
-        get("boxes", nodes=3)
 
 
 def test_states_and_what_is_said_of_nodes_that_are_out(

@@ -11,7 +11,7 @@ import yaml
 
 from labsupport import kube
 from labsupport.cluster import get
-from labsupport.cluster.kind import backend, confine, docker
+from labsupport.cluster.kind import backend, confine, docker, image_choice
 from labsupport.errors import LabsError
 
 DOCKER = r"""#!/bin/sh
@@ -74,8 +74,9 @@ def test_kind_gets_the_mark_the_image_and_no_outside_address(place: Path) -> Non
     content = yaml.safe_load(cluster.configuration("labs.example/kind-node:1", "unofficial.labs.example"))
     (node,) = content["nodes"]
     assert node["image"] == "labs.example/kind-node:1"
-    (mount,) = node["extraMounts"]
-    assert mount == {
+    mark, shared = node["extraMounts"]
+    assert shared == {"hostPath": str(cluster.directory / "volumes"), "containerPath": "/tmp/hostpath_pv"}
+    assert mark == {
         "hostPath": str(cluster.directory / "owner"),
         "containerPath": backend.MARK,
         "readOnly": True,
@@ -179,11 +180,11 @@ def test_kinds_own_image_is_taken_where_a_registry_answers(place: Path) -> None:
     (place / "registry").touch()
     engine = docker.look()
     assert isinstance(engine, docker.Engine)
-    reference = backend.upstream_image(engine)
+    reference = image_choice.upstream_image(engine)
     assert "@sha256:" in reference
     assert f"pull {reference}" in log(place)
     (place / "log").unlink()
-    assert backend.upstream_image(engine) == reference
+    assert image_choice.upstream_image(engine) == reference
     assert not [line for line in log(place) if line.startswith(("pull", "manifest"))]
 
 
@@ -192,7 +193,7 @@ def test_no_registry_means_no_upstream_image_and_says_so(
 ) -> None:
     engine = docker.look()
     assert isinstance(engine, docker.Engine)
-    assert backend.upstream_image(engine) == ""
+    assert image_choice.upstream_image(engine) == ""
     assert "no such host" in capsys.readouterr().err
     assert not [line for line in log(place) if line.startswith("pull")]
 
