@@ -38,6 +38,13 @@ def main() -> int:
         if name == "load":
             job.add_argument("--seconds", type=float, default=60.0)
             job.add_argument("--stop", type=Path, default=None, help="end when there is this file")
+            job.add_argument("--writers", type=int, default=3)
+            job.add_argument(
+                "--pause", type=float, default=0.01, help="seconds between two writes of one writer"
+            )
+            job.add_argument(
+                "--no-history", action="store_true", help="writes alone, no history to be judged"
+            )
             continue
         job.add_argument("--directory", type=Path, default=Path("/backups"))
         job.add_argument("--name", required=True, help="of the back-up")

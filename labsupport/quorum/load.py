@@ -29,8 +29,6 @@ from labsupport.quorum import configuration, linearizability
 from labsupport.quorum.client import Client, Missing, Unavailable
 from labsupport.quorum.workload import Workload
 
-WRITERS = 3
-PAUSE = 0.01  # seconds between two writes of one writer
 AGAIN = 60.0  # seconds to read everything again: the Quorum may still be coming back
 
 
@@ -39,6 +37,7 @@ class Ledger:
     """Writers that each write a key once, and what was confirmed when."""
 
     prefix: str  # of keys
+    pause: float = 0.01  # seconds between two writes of one writer
     confirmed: dict[str, bytes] = field(default_factory=dict)
     moments: list[float] = field(default_factory=list)
     slowest: float = 0.0
@@ -47,7 +46,7 @@ class Ledger:
     def write(self, client: Client, writer: int, stop: threading.Event) -> None:
         """One writer, until it is stopped."""
         count = 0
-        while not stop.wait(PAUSE):
+        while not stop.wait(self.pause):
             count += 1
             key, value = f"{self.prefix}w/{writer}/{count}", f"{writer} {count}".encode()
             began = time.monotonic()
@@ -88,14 +87,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     stop = threading.Event()
     prefix = f"{secrets.token_hex(4)}/"  # another run may have written to this Quorum
-    ledger = Ledger(prefix)
+    ledger = Ledger(prefix, arguments.pause)
     workload = Workload(connect, operations=10**9, pause=0.02, stop=stop, prefix=prefix)
     began = time.monotonic()
-    with ThreadPoolExecutor(WRITERS + 1) as pool:
+    with ThreadPoolExecutor(arguments.writers + 1) as pool:
         running: list[Future[Any]] = [
-            pool.submit(ledger.write, connect(), each, stop) for each in range(WRITERS)
+            pool.submit(ledger.write, connect(), each, stop) for each in range(arguments.writers)
         ]
-        running.append(pool.submit(workload.run))
+        if not arguments.no_history:
+            running.append(pool.submit(workload.run))
         wait(arguments.stop, arguments.seconds, stop)
         ended = time.monotonic()
         stop.set()

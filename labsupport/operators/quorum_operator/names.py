@@ -24,6 +24,12 @@ QUORUM = f"{GROUP}/quorum"  # label: of which Quorum something is
 RELEASE = f"{GROUP}/release"  # label of a Pod: which release it was made for
 APPLIED = f"{GROUP}/applied"  # annotation: digest of what was applied
 RETRY = f"{GROUP}/retry"  # annotation of a Quorum: another value has what failed tried once more
+UPGRADED_BY = (
+    f"{GROUP}/upgraded-by"  # annotation of a Quorum: the program that makes its upgrades instead of ours
+)
+PROTOCOL = (
+    f"{GROUP}/protocol"  # annotation of a Quorum: "hold" leaves the protocol, and so the way back, as it is
+)
 FINALIZER = f"{GROUP}/operator"
 
 

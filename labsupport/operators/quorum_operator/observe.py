@@ -64,7 +64,7 @@ def look(api: Api, members: Members, found: Object, authority: str, now: Callabl
         members=answered,
         missing=tuple(missing),
         foreign=tuple(foreign),
-        backups=_backups(api, quorum),
+        backups=backups(api, quorum),
         endpoint=_endpoint(api, quorum),
         stale=_stale(api, quorum),
         left=_left(api, quorum, statefulset, pods.values(), mine) if quorum.deleting else (),
@@ -116,7 +116,7 @@ def _claims(api: Api, quorum: Quorum) -> list[tuple[Claim, bool]]:
     return [each for each in found if each[0].ordinal >= 0]
 
 
-def _backups(api: Api, quorum: Quorum) -> dict[str, Done]:
+def backups(api: Api, quorum: Quorum) -> dict[str, Done]:
     """The back-up that an upgrade waits for."""
     if quorum.upgrade is None or not quorum.upgrade.backup:
         return {}

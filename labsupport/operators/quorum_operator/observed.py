@@ -69,7 +69,10 @@ BACKING_UP, ROLLING, ROLLING_BACK, FAILED = "BackingUp", "Rolling", "RollingBack
 
 @dataclass(frozen=True)
 class Quorum:
-    """The object itself. What follows `retry` is from its status: what was decided or seen before."""
+    """The object itself. What follows `hold_protocol` is from its status: what was decided or seen before.
+
+    `upgraded_by`: another program that makes its upgrades; `hold_protocol`: the members' protocol is not to be raised.
+    """
 
     namespace: str
     name: str
@@ -78,6 +81,8 @@ class Quorum:
     spec: Spec
     deleting: bool = False
     retry: str = ""
+    upgraded_by: str = ""
+    hold_protocol: bool = False
     founders: tuple[Founder, ...] = ()
     upgrade: Upgrade | None = None
     release: str = ""

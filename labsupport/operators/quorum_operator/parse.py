@@ -27,6 +27,7 @@ Object = Mapping[str, Any]
 def quorum(found: Object) -> Quorum:
     """A Quorum of version v1, as the API server has it: with defaults."""
     metadata, status = found["metadata"], found.get("status") or {}
+    annotations = metadata.get("annotations") or {}
     upgrade = status.get("upgrade")
     founders = tuple(
         Founder(each["name"], each["id"], each["identity"]) for each in status.get("decided") or ()
@@ -38,7 +39,9 @@ def quorum(found: Object) -> Quorum:
         generation=metadata.get("generation", 1),
         spec=_spec(found["spec"]),
         deleting="deletionTimestamp" in metadata,
-        retry=(metadata.get("annotations") or {}).get(names.RETRY, ""),
+        retry=annotations.get(names.RETRY, ""),
+        upgraded_by=annotations.get(names.UPGRADED_BY, ""),
+        hold_protocol=annotations.get(names.PROTOCOL) == "hold",
         founders=founders,
         upgrade=_upgrade(upgrade) if upgrade else None,
         release=status.get("release", ""),

@@ -7,14 +7,16 @@
                                                         is wanted, or the annotation `retry` has another value
 
 Each change of state is in status before what it allows is done. A change of mind at any point is a new target: who is
-there already stays, the others follow.
+there already stays, the others follow. Whom to change next and when a member counts as well are `Rules`, which another
+program may have of its own (`names.UPGRADED_BY`); the states are the same for all.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from labsupport.operators.quorum_operator import releases
+from labsupport.operators.quorum_operator import names, releases
 from labsupport.operators.quorum_operator.actions import (
     DeletePod,
     Note,
@@ -38,6 +40,26 @@ from labsupport.operators.quorum_operator.observed import (
 REASON, BACK = "Upgrading", "RollingBack"
 COMPLETED, BACKUP_FAILED = "Completed", "Failed"
 Blocked = tuple[str, str]  # a condition's reason and message
+
+
+@dataclass(frozen=True)
+class Health:
+    """What is wrong with a member that was changed, "" for nothing; `over`: whether it has had its time."""
+
+    trouble: str
+    over: bool = False
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What an upgrade decides by. `choose`: the next step while no member is being changed. `judge`: how the member
+    that was changed is, once its new Pod is there. `careful`: a Pod is only deleted if all others are well and another
+    leads, whatever was chosen.
+    """
+
+    choose: Callable[[Observed, Member, Upgrade], Step]
+    judge: Callable[[Observed, Member, Voter], Health]
+    careful: bool = True
 
 
 def behind(seen: Observed, head: Member) -> list[Voter]:
@@ -86,11 +108,27 @@ def under_way(seen: Observed) -> bool:
 
 def step(seen: Observed, head: Member) -> Step | None:
     """What an upgrade needs next; None where there is none, or it is blocked."""
+    if by := seen.quorum.upgraded_by:
+        waits = f"upgrades are left to {by} (annotation {names.UPGRADED_BY})"
+        at_work = seen.quorum.upgrade is not None or (_due(seen, head) and not blocked(seen, head))
+        return Step(None, REASON, waits) if at_work and not _given_up(seen) else None
+    return advance(seen, head, RULES)
+
+
+def _given_up(seen: Observed) -> bool:
+    """Whether nothing goes on until something else is wanted."""
+    upgrade, quorum = seen.quorum.upgrade, seen.quorum
+    same = upgrade is not None and upgrade.target == quorum.spec.release and upgrade.retry == quorum.retry
+    return upgrade is not None and same and upgrade.stage == FAILED
+
+
+def advance(seen: Observed, head: Member, rules: Rules) -> Step | None:
+    """What an upgrade by `rules` needs next; None where there is none, or it is blocked."""
     upgrade, target = seen.quorum.upgrade, seen.quorum.spec.release
     if upgrade and upgrade.stage == ROLLING_BACK and upgrade.target == target:
         return _roll_back(seen, head, upgrade)
     if upgrade and upgrade.target == target and upgrade.member:
-        return _gate(seen, head, upgrade)
+        return _gate(seen, head, upgrade, rules)
     if not _due(seen, head):
         return _finish(seen, head, upgrade)
     if blocked(seen, head):
@@ -99,7 +137,7 @@ def step(seen: Observed, head: Member) -> Step | None:
         return _begin(seen, upgrade)
     if upgrade.stage == BACKING_UP:
         return _back_up(seen, upgrade)
-    return _roll(seen, head, upgrade)
+    return _roll(seen, head, upgrade, rules)
 
 
 def _begin(seen: Observed, before: Upgrade | None) -> Step:
@@ -131,10 +169,14 @@ def _back_up(seen: Observed, upgrade: Upgrade) -> Step:
     return Step(Note(replace(upgrade, stage=ROLLING)), REASON, f"the back-up {upgrade.backup} is there")
 
 
-def _roll(seen: Observed, head: Member, upgrade: Upgrade) -> Step:
-    """Choose whom to change next. A member that is down anyway costs nobody anything; the leader comes last."""
+def _roll(seen: Observed, head: Member, upgrade: Upgrade, rules: Rules) -> Step:
     if seen.statefulset and seen.statefulset.release != upgrade.target:
         return Step(SetRelease(upgrade.target), REASON, f"Pods are of {upgrade.target} from now on")
+    return rules.choose(seen, head, upgrade)
+
+
+def _choose(seen: Observed, head: Member, upgrade: Upgrade) -> Step:
+    """Choose whom to change next. A member that is down anyway costs nobody anything; the leader comes last."""
     waiting = sorted(
         behind(seen, head),
         key=lambda each: (each.id == head.id, not trouble(seen, each), -seen.ordinal(each.name)),
@@ -148,11 +190,21 @@ def _roll(seen: Observed, head: Member, upgrade: Upgrade) -> Step:
         successor = heir(seen, head, head.voters)
         if successor is None:
             return Step(None, REASON, "nobody can take over from the leader")
-        return Step(Transfer(head.name, successor.id), REASON, f"{head.name} hands over to {successor.name}")
-    return Step(Note(replace(upgrade, member=chosen.name)), REASON, f"{chosen.name} is next")
+        return hand_over(head, successor)
+    return change(upgrade, chosen.name)
 
 
-def _gate(seen: Observed, head: Member, upgrade: Upgrade) -> Step:
+def change(upgrade: Upgrade, name: str) -> Step:
+    """The member `name` is the next to be changed."""
+    return Step(Note(replace(upgrade, member=name)), REASON, f"{name} is next")
+
+
+def hand_over(head: Member, to: Voter, reason: str = REASON) -> Step:
+    """The leader `head` gives leadership to another member."""
+    return Step(Transfer(head.name, to.id), reason, f"{head.name} hands over to {to.name}")
+
+
+def _gate(seen: Observed, head: Member, upgrade: Upgrade, rules: Rules) -> Step:
     """Wait until the member that was changed is well, or has had its time."""
     name = upgrade.member
     voter = next((each for each in head.voters if each.name == name), None)
@@ -162,14 +214,23 @@ def _gate(seen: Observed, head: Member, upgrade: Upgrade) -> Step:
     if pod is None or pod.terminating:
         return Step(None, REASON, f"{name} is being made anew")
     if pod.release != upgrade.target:
+        if not rules.careful:
+            return _delete(seen, voter, upgrade.target, REASON)
         return _exchange(seen, head, voter, upgrade.target, REASON)
-    why = trouble(seen, voter) or _shareless(seen, head, name)
-    if not why:
+    found = rules.judge(seen, head, voter)
+    if not found.trouble:
         return Step(Note(replace(upgrade, member="")), REASON, f"{name} is well with {upgrade.target}")
-    if seen.now - pod.created < seen.quorum.spec.health_seconds:
-        return Step(None, REASON, f"{name} must be well within {seen.quorum.spec.health_seconds:g} s: {why}")
-    told = f"{name} was not well within {seen.quorum.spec.health_seconds:g} s of being made of {upgrade.target}: {why}"
+    within = f"within {seen.quorum.spec.health_seconds:g} s"
+    if not found.over:
+        return Step(None, REASON, f"{name} must be well {within}: {found.trouble}")
+    told = f"{name} was not well {within} of being made of {upgrade.target}: {found.trouble}"
     return Step(Note(replace(upgrade, stage=ROLLING_BACK, message=told)), BACK, told)
+
+
+def _judge(seen: Observed, head: Member, voter: Voter) -> Health:
+    """A member is well if nothing is wrong with it and it has its share; its time is counted from its Pod's making."""
+    why = trouble(seen, voter) or _shareless(seen, head, voter.name)
+    return Health(why, seen.now - seen.pods[voter.name].created >= seen.quorum.spec.health_seconds)
 
 
 def _shareless(seen: Observed, head: Member, name: str) -> str:
@@ -189,7 +250,11 @@ def _exchange(seen: Observed, head: Member, voter: Voter, release: str, reason: 
         successor = heir(seen, head, head.voters)
         if successor is None:
             return Step(None, reason, f"nobody can take over from {voter.name}")
-        return Step(Transfer(head.name, successor.id), reason, f"{head.name} hands over to {successor.name}")
+        return hand_over(head, successor, reason)
+    return _delete(seen, voter, release, reason)
+
+
+def _delete(seen: Observed, voter: Voter, release: str, reason: str) -> Step:
     return Step(DeletePod(voter.name, seen.pods[voter.name].uid), reason, f"{voter.name} becomes {release}")
 
 
@@ -214,10 +279,13 @@ def _finish(seen: Observed, head: Member, upgrade: Upgrade | None) -> Step | Non
     """Every member is of the wanted release: raise the protocol to the highest that all speak, then it is over."""
     voters = [seen.members[each.name] for each in head.voters if each.name in seen.members]
     common = min((each.protocols[1] for each in voters), default=0)
-    if len(voters) == len(head.voters) and common > head.protocol:
+    if len(voters) == len(head.voters) and common > head.protocol and not seen.quorum.hold_protocol:
         if why := ailing(seen, head.voters):
             return Step(None, REASON, f"protocol {common} is for when all are well; {why}")
         return Step(RaiseProtocol(head.name, common), REASON, f"protocol {common} is spoken by all")
     if upgrade is not None:
         return Step(Note(None), REASON, f"all members are of {seen.quorum.spec.release}")
     return None
+
+
+RULES = Rules(_choose, _judge)
