@@ -10,7 +10,8 @@ import pytest
 from labsupport.operators.quorum_operator import founding, health, keys, plan, resizing, upgrading
 from labsupport.operators.quorum_operator.actions import Bootstrap, Ceremony, DeletePod, Note, RemoveMember
 from labsupport.operators.quorum_operator.health import Step
-from labsupport.operators.quorum_operator.observed import Founder, Member, Observed
+from labsupport.operators.quorum_operator.observed import Founder, Member, Observed, Upgrade
+from labsupport.operators.quorum_operator.upgrading import Rules
 from tests.operators.quorum import test_simulation
 from tests.operators.quorum.world import World
 
@@ -47,7 +48,7 @@ def restarts_without_looking(patch: Patch) -> None:
     patch.setattr(
         upgrading,
         "_gate",
-        lambda seen, head, upgrade: (
+        lambda seen, head, upgrade, rules: (
             Step(DeletePod(upgrade.member, seen.pods[upgrade.member].uid), "", "")
             if seen.pods[upgrade.member].release != upgrade.target
             else Step(Note(replace(upgrade, member="")), "", "")
@@ -60,8 +61,8 @@ def restarts_the_leader_as_any_other(patch: Patch) -> None:
     patch.setattr(upgrading, "heir", lambda seen, head, among: None)
     original = upgrading._roll
 
-    def roll(seen: Observed, head: Member, upgrade: object) -> Step:
-        step = original(seen, head, upgrade)  # type: ignore[arg-type]
+    def roll(seen: Observed, head: Member, upgrade: Upgrade, rules: Rules) -> Step:
+        step = original(seen, head, upgrade, rules)
         if step.action is None and "take over" in step.message:
             return Step(DeletePod(head.name, seen.pods[head.name].uid), "", "")
         return step
@@ -73,7 +74,9 @@ def goes_on_after_a_failed_gate(patch: Patch) -> None:
     """Time that has run out is not noticed."""
     original = upgrading._gate
     patch.setattr(
-        upgrading, "_gate", lambda seen, head, upgrade: original(replace(seen, now=0.0), head, upgrade)
+        upgrading,
+        "_gate",
+        lambda seen, head, upgrade, rules: original(replace(seen, now=0.0), head, upgrade, rules),
     )
 
 
