@@ -10,9 +10,16 @@ from labsupport.operators.quorum_operator.health import Step, ailing, majority, 
 from labsupport.operators.quorum_operator.observed import Key, Member, Observed, Voter
 
 
-def threshold(seen: Observed, holders: int) -> int:
-    """How many of `holders` sign together: what is wanted, kept to more than half and to what there is."""
-    return max(majority(holders), min(seen.quorum.spec.threshold, holders))
+def threshold(seen: Observed, head: Member, holders: int) -> int:
+    """How many of `holders` sign together: what is wanted, kept to more than half and to what there is.
+
+    While members are to come, not more than lets as many shares be lost as in the end: three of three, on the way from
+    two of three to three of five, would be a key that is gone with the first volume that is. Nor less than until now.
+    """
+    wanted, size = seen.quorum.spec.threshold, seen.quorum.spec.size
+    if len(head.voters) < size:
+        wanted = min(wanted, max(head.key.threshold, holders - (size - wanted)))
+    return max(majority(holders), min(wanted, holders))
 
 
 def number(key: Key) -> int:
@@ -76,8 +83,8 @@ def due(seen: Observed, head: Member, holders: Iterable[Voter]) -> str:
         return f"{', '.join(other)} must hold none"
     if lost := sorted(name for name in wanted if lost_share(seen, head, name)):
         return f"{', '.join(lost)} lost its share"
-    if key.threshold != threshold(seen, len(wanted)):
-        return f"{threshold(seen, len(wanted))} sign together from now on"
+    if key.threshold != (many := threshold(seen, head, len(wanted))):
+        return f"{many} sign together from now on"
     return ""
 
 
@@ -91,4 +98,4 @@ def _again(seen: Observed, head: Member, holders: list[Voter]) -> Step | None:
 def _ceremony(seen: Observed, head: Member, holders: list[Voter]) -> Ceremony:
     name = f"{seen.quorum.uid}/{number(head.key) + 1}"
     ids = tuple(sorted(each.id for each in holders))
-    return Ceremony(head.name, name, threshold(seen, len(holders)), ids)
+    return Ceremony(head.name, name, threshold(seen, head, len(holders)), ids)

@@ -37,7 +37,7 @@ def names_ceremonies_by_time(patch: Patch) -> None:
         if head.key.state == "running" or seen.now % 3:
             return None
         ids = tuple(each.id for each in head.voters)
-        return Step(Ceremony(head.name, f"{seen.now}", keys.threshold(seen, len(ids)), ids), "", "")
+        return Step(Ceremony(head.name, f"{seen.now}", keys.threshold(seen, head, len(ids)), ids), "", "")
 
     patch.setattr(keys, "step", step)
 

@@ -164,6 +164,39 @@ def test_a_lost_share_is_made_anew_from_the_threshold() -> None:
     assert world.members.key["epoch"] == epoch + 1
 
 
+def shares(world: World) -> list[tuple[int, int]]:
+    """Settle; how many of how many signed together, one after another."""
+    found: list[tuple[int, int]] = []
+
+    def look() -> bool:
+        key = world.members.key
+        now = (key["threshold"], len(key["holders"]))
+        if not found or found[-1] != now:
+            found.append(now)
+        return False
+
+    world.settle(until=look)
+    return found
+
+
+def test_while_it_grows_a_share_may_be_lost_as_before_and_there_are_no_ceremonies_for_nothing() -> None:
+    world = founded(size=3)
+    world.edit(size=5)
+    assert shares(world) == [(2, 3), (3, 4), (3, 5)]
+    world.expect(5)
+    assert world.members.key["epoch"] == 3
+
+
+def test_while_it_grows_no_fewer_sign_together_than_until_then() -> None:
+    world = founded(size=3, threshold=3)
+    world.edit(size=5, threshold=5)
+    assert shares(world) == [(3, 3), (4, 4), (5, 5)]
+    strict = founded(size=5, threshold=4)
+    strict.lose(2)
+    assert shares(strict) == [(4, 5)]
+    strict.expect(5)
+
+
 def test_with_too_few_shares_nothing_is_begun_and_that_is_said() -> None:
     world = founded(size=3, threshold=3)
     world.members.volume("q-1").epoch = 0  # type: ignore[union-attr]
