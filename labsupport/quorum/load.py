@@ -15,6 +15,7 @@ again, and prints one line of JSON:
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import secrets
 import threading
@@ -44,21 +45,21 @@ class Ledger:
     refused: int = 0
 
     def write(self, client: Client, writer: int, stop: threading.Event) -> None:
-        """One writer, until it is stopped."""
-        count = 0
-        while not stop.wait(self.pause):
-            count += 1
+        """One writer, until it is stopped, but one write at least."""
+        for count in itertools.count(1):
             key, value = f"{self.prefix}w/{writer}/{count}", f"{writer} {count}".encode()
             began = time.monotonic()
             try:
                 client.put(key, value)
             except Unavailable:
                 self.refused += 1
-                continue
-            now = time.monotonic()
-            self.confirmed[key] = value
-            self.moments.append(now)
-            self.slowest = max(self.slowest, now - began)
+            else:
+                now = time.monotonic()
+                self.confirmed[key] = value
+                self.moments.append(now)
+                self.slowest = max(self.slowest, now - began)
+            if stop.wait(self.pause):
+                return
 
     def gap(self, began: float, ended: float) -> float:
         """The longest time without a confirmed write."""
@@ -88,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     stop = threading.Event()
     prefix = f"{secrets.token_hex(4)}/"  # another run may have written to this Quorum
     ledger = Ledger(prefix, arguments.pause)
-    workload = Workload(connect, operations=10**9, pause=0.02, stop=stop, prefix=prefix)
+    workload = Workload(connect, operations=10**9, pause=2 * arguments.pause, stop=stop, prefix=prefix)
     began = time.monotonic()
     with ThreadPoolExecutor(arguments.writers + 1) as pool:
         running: list[Future[Any]] = [

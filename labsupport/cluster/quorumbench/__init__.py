@@ -2,87 +2,90 @@
 
 from __future__ import annotations
 
-import json
-import statistics
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from labsupport.cluster.quorumbench.results import describe, keep, read, summary
+
+if TYPE_CHECKING:
+    from labsupport.cluster.quorumbench.place import Place
+
+__all__ = ["describe", "measure", "names"]
 QUIET = 3.0  # seconds of load before a fault, and after it
 
 
+def names() -> list[str]:
+    """Of all faults, in the order in which they are done."""
+    from labsupport.cluster.quorumbench import kills
+    from labsupport.cluster.quorumbench.faults import DISK_FAULTS, FAULTS
+
+    return [*FAULTS, *DISK_FAULTS, *map(kills.name_of, kills.PHASES)]
+
+
 def measure(faults: Sequence[str] = (), runs: int = 1, resume: Path | None = None) -> dict[str, Any]:
-    """Each of the faults (all, if none is named) `runs` times, on a cluster of its own.
+    """Each of the faults (all, if none is named) `runs` times, on a cluster of its own; each death of an operator once.
 
     `resume`: a file to which each run is added as it ends; what is in it already is not done again.
     """
-    from labsupport.cluster.quorumbench.faults import FAULTS
+    from labsupport.cluster.quorumbench import kills
     from labsupport.cluster.quorumbench.place import place
-    from labsupport.console import note
 
-    done: list[dict[str, Any]] = _read(resume)
-    wanted = [(name, run) for run in range(runs) for name in (faults or FAULTS)]
-    left = [each for each in wanted if each not in {(one["name"], one["run"]) for one in done}]
-    if left:
+    done = read(resume)
+    have = {(each["name"], each["run"]) for each in done}
+    wanted = list(faults or names())
+    phases = [each for each in kills.PHASES if kills.name_of(each) in wanted]
+    usual = [each for each in wanted if each not in map(kills.name_of, phases)]
+    left = [(name, run) for run in range(runs) for name in usual if (name, run) not in have]
+    if left or kills.due(phases, done):
         with place() as here:
-            for name, run in left:
-                found = {"name": name, "run": run} | _one(here, FAULTS[name])
-                note(f"  {name}: {json.dumps(found)}")
+            for found in itertools.chain(_broken(here, left), kills.runs(here, phases, done)):
+                keep(found, resume)
                 done.append(found)
-                if resume is not None:
-                    with resume.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(found) + "\n")
-    return {"faults": [_summary(name, done) for name in (faults or FAULTS)]}
+    return {"faults": [summary(name, done) for name in wanted]}
 
 
-def _one(here: Any, fault: Any) -> dict[str, Any]:
-    size = int(here.quorum()["spec"]["size"])
+def _broken(here: Place, left: Sequence[tuple[str, int]]) -> Iterator[dict[str, Any]]:
+    """One result after another: first on a Quorum of three, then on one with small disks."""
+    from labsupport.cluster.quorumbench import smalldisk
+    from labsupport.cluster.quorumbench.faults import DISK_FAULTS, FAULTS
+    from labsupport.cluster.quorumbench.place import USUAL
+
+    if any(name in FAULTS for name, _ in left):
+        here.make(USUAL)
+        yield from _each(here, FAULTS, left)
+        here.remove()
+    if any(name in DISK_FAULTS for name, _ in left):
+        small = replace(here, name="small")
+        smalldisk.prepare(small)
+        small.make(smalldisk.SPEC)
+        yield from _each(small, DISK_FAULTS, left)
+        small.remove()
+        smalldisk.discard(small)
+
+
+def _each(
+    here: Place, faults: dict[str, Callable[[Place], None]], left: Sequence[tuple[str, int]]
+) -> Iterator[dict[str, Any]]:
+    here.settle()
+    for name, run in left:
+        if name in faults:
+            yield {"name": name, "run": run} | _one(here, faults[name])
+
+
+def _one(here: Place, fault: Callable[[Place], None]) -> dict[str, Any]:
+    from labsupport.cluster.quorumbench import load
+
     public = here.quorum()["status"]["publicKey"]
-    running = here.load(max(size, 5))
+    running = load.begin(here)
     time.sleep(QUIET)
     fault(here)
     after = here.settle()
     time.sleep(QUIET)
-    here.stop_load()
-    found: dict[str, Any] = running.result()
+    load.end(here)
+    found = running.result()
     same = after["status"]["publicKey"] == public
     return found | {"final_state_ok": same and found["lost"] == 0 and found["linearizable"] is not False}
-
-
-def _summary(name: str, done: list[dict[str, Any]]) -> dict[str, Any]:
-    runs = [each for each in done if each["name"] == name]
-    gaps = [each["gap_s"] for each in runs]
-    return {
-        "name": name,
-        "runs": len(runs),
-        "acknowledged": sum(each["acknowledged"] for each in runs),
-        "lost": sum(each["lost"] for each in runs),
-        "refused": sum(each["refused"] for each in runs),
-        "leaderless_s": {"median": statistics.median(gaps), "max": max(gaps)},
-        "operations": sum(each["operations"] for each in runs),
-        "linearizable": all(each["linearizable"] for each in runs),
-        "final_state_ok": all(each["final_state_ok"] for each in runs),
-    }
-
-
-def _read(file: Path | None) -> list[dict[str, Any]]:
-    if file is None or not file.exists():
-        return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-
-
-def describe(found: dict[str, Any]) -> str:
-    """What was seen, as a person reads it."""
-    head = f"{'fault':26} {'runs':>4} {'confirmed':>9} {'lost':>4} {'given up':>8} {'without a leader, s':>20} history"
-    lines = [head]
-    for each in found["faults"]:
-        gap = each["leaderless_s"]
-        verdict = "linearizable" if each["linearizable"] else "NOT LINEARIZABLE"
-        wrong = "" if each["final_state_ok"] else "  WRONG IN THE END"
-        lines.append(
-            f"{each['name']:26} {each['runs']:4} {each['acknowledged']:9} {each['lost']:4} {each['refused']:8} "
-            f"{gap['median']:9.2f} (max {gap['max']:.2f}) {each['operations']} operations, {verdict}{wrong}"
-        )
-    lines.append("without a leader: the longest time in which no client's write was confirmed")
-    return "\n".join(lines)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from labsupport import kube
 from labsupport.cluster.quorum import SYSTEM
+from labsupport.cluster.quorumbench import smalldisk
 from labsupport.cluster.quorumbench.place import Place
 
 CUT = 12.0  # seconds that a node is away or cut off
@@ -40,6 +41,11 @@ def leader_partitioned(here: Place) -> None:
     _node(here, here.node_of(here.lead_elsewhere()), "partition", "heal")
 
 
+def follower_partitioned(here: Place) -> None:
+    """A follower's node is cut off: the minority, which must neither write nor disturb who leads when it comes back."""
+    _node(here, here.node_of(here.on_other_node(here.followers())), "partition", "heal")
+
+
 def majority_partitioned(here: Place) -> None:
     """Two of three nodes are cut off, from each other too: nobody has a majority, and nothing may be confirmed."""
     here.cluster.command_node("partition", "node-2")
@@ -51,12 +57,22 @@ def majority_partitioned(here: Place) -> None:
 
 def leader_paused(here: Place) -> None:
     """The leader's process stands still for a minute and wakes up believing that it leads."""
-    process = here.process_of(here.leader())
-    process.send_signal(signal.SIGSTOP)
-    try:
-        time.sleep(PAUSED)
-    finally:
-        process.send_signal(signal.SIGCONT)
+    _pause(here, here.leader())
+
+
+def follower_paused(here: Place) -> None:
+    """A follower's does, and is a minute behind."""
+    _pause(here, here.followers()[0])
+
+
+def leader_disk_full(here: Place) -> None:
+    """There is no room left on the leader's volume; then there is again."""
+    _full(here, here.leader())
+
+
+def follower_disk_full(here: Place) -> None:
+    """Nor on a follower's."""
+    _full(here, here.followers()[0])
 
 
 def operator_killed_growing(here: Place) -> None:
@@ -81,14 +97,38 @@ FAULTS: dict[str, Callable[[Place], None]] = {
     "leader-killed": leader_killed,
     "follower-killed": follower_killed,
     "leader-partitioned": leader_partitioned,
+    "follower-partitioned": follower_partitioned,
     "majority-partitioned": majority_partitioned,
     "leader-node-stopped": leader_node_stopped,
     "follower-node-stopped": follower_node_stopped,
     "leader-paused": leader_paused,
+    "follower-paused": follower_paused,
     "operator-killed-growing": operator_killed_growing,
     "operator-killed-shrinking": operator_killed_shrinking,
     "operator-killed-upgrading": operator_killed_upgrading,
 }
+# On a Quorum whose members have small disks.
+DISK_FAULTS: dict[str, Callable[[Place], None]] = {
+    "leader-disk-full": leader_disk_full,
+    "follower-disk-full": follower_disk_full,
+}
+
+
+def _pause(here: Place, member: str) -> None:
+    process = here.process_of(member)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(PAUSED)
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def _full(here: Place, member: str) -> None:
+    smalldisk.fill(here, member)
+    try:
+        time.sleep(CUT)
+    finally:
+        smalldisk.make_room(here, member)
 
 
 def _node(here: Place, node: str, away: str, back: str) -> None:
@@ -104,7 +144,7 @@ def _kill_operators(here: Place, times: int) -> None:
     for _ in range(times):
         time.sleep(SOON)
         for pod in here.operators():
-            here.kill(pod, SYSTEM)
+            here.end(pod, SYSTEM)
         kube.until_ready(
             here.api, [kube.Target("apps/v1", "Deployment", "quorum-operator", SYSTEM)], timeout=60
         )

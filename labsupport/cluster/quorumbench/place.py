@@ -1,12 +1,11 @@
-"""Where the Quorum is put under stress: a cluster of three nodes of its own, the operator, a member on each node."""
+"""Where Quorums are put under stress: a cluster of three nodes of its own, the operator, and a Pod for the load."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ from labsupport.cluster.quorum import API_VERSION as API
 from labsupport.cluster.quorum import SYSTEM, install, settled
 from labsupport.console import phase
 from labsupport.errors import LabsError
-from labsupport.kube.execute import execute
 from labsupport.kube.wait import condition_is
 from labsupport.patience import patient
 
@@ -28,23 +26,32 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 MANIFESTS = paths.CLUSTERS / "manifests"
-SPACE, NAME = "bench-quorum", "q"
-STOP = "/tmp/stop"  # noqa: S108 - in the load's container
+SPACE = "bench-quorum"
 SETTLED = patient(180.0)  # seconds for a Quorum to be as wanted
 OPERATOR = "quorum.labs.example/part=operator"
+USUAL = {"size": 3, "release": "1.1", "upgrade": {"backup": "Skip", "healthSeconds": 30}}
 
 
 @dataclass(frozen=True)
 class Place:
-    """The cluster, and what is done to it."""
+    """The cluster and one Quorum on it, and what is done to them."""
 
     cluster: Any
     api: ApiClient
     pool: ThreadPoolExecutor
+    name: str = "q"
 
     def quorum(self) -> dict[str, Any]:
         """The Quorum as it is now."""
-        return kube.get(self.api, API, "Quorum", NAME, SPACE) or {}
+        return kube.get(self.api, API, "Quorum", self.name, SPACE) or {}
+
+    def make(self, spec: Mapping[str, Any]) -> None:
+        """Ask for the Quorum."""
+        kube.apply(self.api, [_custom("Quorum", self.name, spec)])
+
+    def remove(self) -> None:
+        """Delete the Quorum and wait until nothing of it is left."""
+        kube.delete(self.api, [_custom("Quorum", self.name, {})])
 
     def leader(self) -> str:
         """The Pod that leads. Raises LabsError if the operator knows none."""
@@ -56,7 +63,7 @@ class Place:
     def followers(self) -> list[str]:
         """The other members' Pods."""
         leader = self.leader()
-        return [name for name in (f"{NAME}-{number}" for number in range(3)) if name != leader]
+        return [name for name in (f"{self.name}-{number}" for number in range(3)) if name != leader]
 
     def node_of(self, pod: str) -> str:
         """Where a Pod runs."""
@@ -76,14 +83,25 @@ class Place:
                 raise LabsError("leadership stays on the first node")
         return leader
 
-    def kill(self, pod: str, namespace: str = SPACE) -> None:
+    def kill(self, member: str) -> None:
+        """End a member's Pod without a grace period, and wait until there is another: else nobody may have noticed."""
+        before = (kube.get(self.api, "v1", "Pod", member, SPACE) or {})["metadata"]["uid"]
+        self.end(member, SPACE)
+
+        def another(objects: list[dict[str, Any]]) -> kube.Seen:
+            others = [each for each in objects if each["metadata"]["uid"] != before]
+            return kube.ready(others) if others else kube.Seen(False, "it is not made anew yet")
+
+        kube.until(self.api, kube.Target("v1", "Pod", member, SPACE), another, timeout=SETTLED)
+
+    def end(self, pod: str, namespace: str) -> None:
         """End a Pod without a grace period."""
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
         kube.request(self.api, "DELETE", path, body={"gracePeriodSeconds": 0})
 
     def edit(self, **spec: Any) -> None:
         """Change the Quorum."""
-        kube.patch(self.api, f"/apis/{API}/namespaces/{SPACE}/quorums/{NAME}", {"spec": spec})
+        kube.patch(self.api, f"/apis/{API}/namespaces/{SPACE}/quorums/{self.name}", {"spec": spec})
 
     def operators(self) -> list[str]:
         """The operator's Pods."""
@@ -104,50 +122,35 @@ class Place:
 
     def settle(self) -> dict[str, Any]:
         """Wait until the Quorum is as its spec wants it. Errors: TimedOut, with what it says of itself."""
-        target = kube.Target(API, "Quorum", NAME, SPACE)
-        (found,) = kube.until(self.api, target, settled, timeout=SETTLED)
+        (found,) = kube.until(
+            self.api, kube.Target(API, "Quorum", self.name, SPACE), settled, timeout=SETTLED
+        )
         return found
 
-    def load(self, members: int) -> Future[dict[str, Any]]:
-        """Begin to read and write; what came of it, once `stop_load` is called."""
-        execute(self.api, SPACE, "load", ["rm", "-f", STOP])
-        words = ["python3", "-m", "labsupport.quorum", "load", "--members", str(members), "--seconds", "600"]
-        words += ["--stop", STOP]
 
-        def run() -> dict[str, Any]:
-            said = execute(self.api, SPACE, "load", words, timeout=900)
-            found: dict[str, Any] = json.loads(said.strip().splitlines()[-1])
-            return found
-
-        return self.pool.submit(run)
-
-    def stop_load(self) -> None:
-        """Have the load end."""
-        execute(self.api, SPACE, "load", ["touch", STOP])
+def _custom(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": SPACE}
+    return {"apiVersion": API, "kind": kind, "metadata": metadata, "spec": dict(spec)}
 
 
 @contextmanager
 def place(name: str = "bench") -> Iterator[Place]:
-    """A cluster that is made for this and gone afterwards, with a settled Quorum on it."""
+    """A cluster that is made for this and gone afterwards, with the operator and the load's Pod on it."""
     with own_state(), ThreadPoolExecutor(1) as pool:
         made: Any = clusters.get(name, nodes=3)
         try:
             made.up()
             api = kube.connect(made.kubeconfig)
-            here = Place(made, api, pool)
-            with phase("the operator, a Quorum of three, and the load's Pod"):
-                found(here)
-            yield here
+            with phase("the operator and the load's Pod"):
+                furnish(api)
+            yield Place(made, api, pool)
         finally:
             made.down()
 
 
-def found(here: Place) -> None:
-    """Install the operator and make the Quorum."""
-    api = here.api
+def furnish(api: ApiClient) -> None:
+    """Install the operator and make the load's Pod."""
     install(api)
     kube.apply(api, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}])
-    kube.apply(api, kube.load(MANIFESTS / "bench" / "quorum" / "quorum.yaml"), namespace=SPACE)
-    here.settle()
     kube.apply(api, kube.load(MANIFESTS / "bench" / "quorum" / "load.yaml"), namespace=SPACE)
     kube.until(api, kube.Target("v1", "Pod", "load", SPACE), condition_is("Ready"), timeout=SETTLED)
