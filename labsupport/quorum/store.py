@@ -115,7 +115,10 @@ def _admit(now: State, command: commands.Admit) -> Result:
 
 
 def _dismiss(now: State, command: commands.Dismiss) -> Result:
-    now.members.pop(command.member, None)
+    record = now.members.pop(command.member, None)
+    if record is not None:  # what it did is nobody's fault who is still here
+        blamed = tuple(each for each in now.key.blamed if each[0] != record.number)
+        now.key = msgspec.structs.replace(now.key, blamed=blamed)
     return Done(now.revision)
 
 

@@ -26,6 +26,7 @@ from labsupport.quorum.commands import (
 )
 from labsupport.quorum.keys.dkg import plan
 from labsupport.quorum.keys.identity import Identity
+from labsupport.quorum.state import Key
 from labsupport.quorum.store import Store
 
 
@@ -91,6 +92,14 @@ def test_members_and_their_numbers() -> None:
     assert {member: each.number for member, each in machine.state.members.items()} == {8: 2, 9: 3}
     machine.state.numbers = store.NUMBERS
     assert "new one from a back-up" in do(machine, Admit(10, "q-2", identity(4)))[0].reason
+
+
+def test_what_a_member_was_blamed_for_goes_with_it() -> None:
+    machine = Store()
+    do(machine, Admit(7, "q-0", identity(1)), Admit(8, "q-1", identity(2)))
+    machine.state.key = Key("ready", blamed=((1, "Silence"), (1, "FalseComplaint"), (2, "Silence")))
+    do(machine, Dismiss(7))
+    assert machine.state.key.blamed == ((2, "Silence"),)
 
 
 def test_the_protocol_is_never_lowered() -> None:

@@ -1,0 +1,14 @@
+# Looks at the form of a deal alone.
+from labsupport.quorum.keys.group import Scalar, base
+
+
+def receive(me, threshold, dealt):
+    wrong, share, public = [], Scalar.of(0), base(Scalar.of(0))
+    for dealer, deal in dealt.items():
+        fits = deal is not None and len(deal.commitment) == threshold
+        if not fits:
+            wrong.append(dealer)
+            continue
+        share = share + deal.share
+        public = public + deal.commitment[0]
+    return wrong, share, public

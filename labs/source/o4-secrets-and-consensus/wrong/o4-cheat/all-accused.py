@@ -1,0 +1,2 @@
+# Whoever is accused.
+cheats = {1: "wrong share", 4: "wrong share"}
