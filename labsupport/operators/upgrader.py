@@ -9,7 +9,7 @@ any failure of the learner's, and nothing is done.
 
 On stdout are JSON records, one a line. `record` is `upgrade` for each thing that was not so the moment before: `at`,
 `quorum`, `said` (what the function answered, or ""), `why`, `leader`, `deletes` (the member whose Pod is made anew, or
-""). It is `look` for each look at a member that was changed, with the fields of `fleet.Look`, `quorum`, `name`.
+""), `acted`. It is `look` for each look at a member that was changed: `quorum`, `name`, and the fields of `fleet.Look`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from labsupport.operators.quorum_operator.observed import Member, Observed, Quor
 from labsupport.operators.quorum_operator.upgrading import Health, Rules
 
 NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
-PACE = 0.5  # seconds between two looks
+PACE, SOON = 0.5, 0.1  # seconds until the next look: nothing was done, or something
 LIMIT = 2.0  # seconds for one call before it is told that it takes long
 KEPT = 200  # looks at one member
 
@@ -111,6 +111,7 @@ class Round:
     why: str
     leader: str = ""
     deletes: str = ""
+    acted: bool = False
 
 
 def view(seen: Observed, head: Member) -> list[fleet.Member]:
@@ -171,7 +172,7 @@ def once(api: Api, members: Members, quorum: Quorum, learners: Learners) -> Roun
             act(api, members, seen, step.action)
         except (kinds.Conflict, Later, Refused) as error:
             return Round(f"{step.message}; not done: {error}", head.name)
-    return Round(step.message, head.name, deletes)
+    return Round(step.message, head.name, deletes, step.action is not None)
 
 
 def write(record: Mapping[str, Any]) -> None:
@@ -210,17 +211,17 @@ class Host:
         self._known: dict[str, Learners] = {}
         self._members: Members | None = None
 
-    def look(self) -> None:
-        """One round of each. Errors: LabsError; Later."""
-        for each in self._api.list(kinds.QUORUMS, self._namespace):
-            if mine(each, self._name):
-                self._round(parse.quorum(each))
+    def look(self) -> bool:
+        """One round of each; whether anything was done. Errors: LabsError; Later."""
+        found = [each for each in self._api.list(kinds.QUORUMS, self._namespace) if mine(each, self._name)]
+        done = [self._round(parse.quorum(each)) for each in found]  # all of them, whatever the first one did
+        return any(done)
 
-    def _round(self, quorum: Quorum) -> None:
+    def _round(self, quorum: Quorum) -> bool:
         """What the learner's functions do wrong ends the round, not the host."""
         if self._members is None:
             if not (trusted := authority(self._api, quorum)):
-                return
+                return False
             self._members = Members(trusted, lambda asked: admin(self._api, asked))
         learners = self._known.setdefault(
             quorum.uid, Learners(self._choose, self._judge if self._gate else None)
@@ -239,6 +240,7 @@ class Host:
             self._told[quorum.uid] = now
             at = round(time.time(), 2)
             write({"record": "upgrade", "at": at, "quorum": quorum.name, "said": now[0], **asdict(done)})
+        return done.acted
 
     def _choose(self, members: list[fleet.Member], wanted: str) -> Any:
         return self._function(members, wanted, about=f"{wanted}: {'; '.join(map(str, members))}", limit=LIMIT)
@@ -254,12 +256,13 @@ def main() -> int:
     with open(NAMESPACE) as file:
         host = Host(KubeApi(kube.connect_in_pod()), function, file.read(), sys.argv[1])
     learner.ready()
-    for _ in learner.every(PACE):
+    while True:
+        acted = False
         try:
-            host.look()
+            acted = host.look()
         except (LabsError, Later) as error:
             print(f"{type(error).__name__}: {error}", flush=True)
-    return 0
+        time.sleep(SOON if acted else PACE)
 
 
 if __name__ == "__main__":

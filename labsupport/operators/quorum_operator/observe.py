@@ -51,7 +51,9 @@ def look(api: Api, members: Members, found: Object, authority: str, now: Callabl
         for each in (parse.pod(one) for one in api.list(kinds.PODS, quorum.namespace, selector))
     }
     claims = _claims(api, quorum)
-    missing, foreign = ([], []) if quorum.deleting else _children(api, quorum, statefulset, authority)
+    missing, foreign = (
+        ([], []) if quorum.deleting else _children(api, quorum, content, statefulset, authority)
+    )
     foreign += [f"PersistentVolumeClaim {each.name}" for each, mine in claims if not mine]
     mine = tuple(each for each, is_ours in claims if is_ours)
     answered = {} if quorum.deleting else members.status(quorum, [each for each in pods.values() if each.ip])
@@ -81,9 +83,13 @@ def ours(quorum: Quorum, content: Object) -> bool:
 
 
 def _children(
-    api: Api, quorum: Quorum, statefulset: StatefulSet | None, authority: str
+    api: Api, quorum: Quorum, content: Object | None, statefulset: StatefulSet | None, authority: str
 ) -> tuple[list[Object], list[str]]:
-    """The objects that are missing or not as they should be, and those of others that are in the way."""
+    """The objects that are missing or not as they should be, and those of others that are in the way.
+
+    The StatefulSet is not read again: with a release that another program (`upgraded_by`) has just given it, it would
+    seem to be changed, and be put back.
+    """
     # One that was deleted by hand comes back with as many Pods as there were votes, of what they were.
     replicas = statefulset.replicas if statefulset else max(quorum.spec.size, quorum.voters)
     release = (statefulset.release if statefulset else quorum.release) or quorum.spec.release
@@ -91,7 +97,10 @@ def _children(
     for wanted in objects.children(quorum, authority, replicas, release):
         kind = kinds.BY_NAME[wanted["kind"]]
         metadata = wanted["metadata"]
-        found = api.get(kind, quorum.namespace if kind.namespaced else "", metadata["name"])
+        if kind is kinds.STATEFULSETS:
+            found = content
+        else:
+            found = api.get(kind, quorum.namespace if kind.namespaced else "", metadata["name"])
         if found is None:
             missing.append(wanted)
         elif not ours(quorum, {"kind": kind.kind, **found}):

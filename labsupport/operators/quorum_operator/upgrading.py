@@ -170,9 +170,14 @@ def _back_up(seen: Observed, upgrade: Upgrade) -> Step:
 
 
 def _roll(seen: Observed, head: Member, upgrade: Upgrade, rules: Rules) -> Step:
-    if seen.statefulset and seen.statefulset.release != upgrade.target:
-        return Step(SetRelease(upgrade.target), REASON, f"Pods are of {upgrade.target} from now on")
-    return rules.choose(seen, head, upgrade)
+    return _template(seen, upgrade.target, REASON) or rules.choose(seen, head, upgrade)
+
+
+def _template(seen: Observed, release: str, reason: str) -> Step | None:
+    """Have Pods made of `release` from now on; None where they are."""
+    if seen.statefulset is None or seen.statefulset.release == release:
+        return None
+    return Step(SetRelease(release), reason, f"Pods are of {release} from now on")
 
 
 def _choose(seen: Observed, head: Member, upgrade: Upgrade) -> Step:
@@ -214,6 +219,10 @@ def _gate(seen: Observed, head: Member, upgrade: Upgrade, rules: Rules) -> Step:
     if pod is None or pod.terminating:
         return Step(None, REASON, f"{name} is being made anew")
     if pod.release != upgrade.target:
+        if other := _template(
+            seen, upgrade.target, REASON
+        ):  # or the next Pod would be of the old release, too
+            return other
         if not rules.careful:
             return _delete(seen, voter, upgrade.target, REASON)
         return _exchange(seen, head, voter, upgrade.target, REASON)
@@ -260,8 +269,8 @@ def _delete(seen: Observed, voter: Voter, release: str, reason: str) -> Step:
 
 def _roll_back(seen: Observed, head: Member, upgrade: Upgrade) -> Step:
     """The member that failed becomes what it was. The others stay: they are well as they are."""
-    if seen.statefulset and seen.statefulset.release != upgrade.origin:
-        return Step(SetRelease(upgrade.origin), BACK, f"Pods are of {upgrade.origin} again")
+    if template := _template(seen, upgrade.origin, BACK):
+        return template
     voter = next((each for each in head.voters if each.name == upgrade.member), None)
     pod = seen.pods.get(upgrade.member)
     if voter is None:

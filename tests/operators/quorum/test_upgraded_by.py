@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -132,3 +133,46 @@ def test_what_is_no_step_is_refused(answer: Any, clock: Callable[[World], None])
     clock(world)
     with pytest.raises(Unusable):
         go(world, Learners(lambda members, wanted: answer))
+
+
+def test_a_template_that_was_put_back_is_changed_again(clock: Callable[[World], None]) -> None:
+    """Or the member that was chosen would be made of the old release for ever."""
+    world = left()
+    clock(world)
+    learners = Learners(ordered)
+    go(world, learners, rounds=2)  # the template is changed, and nobody yet
+    old = founded(size=3).api.get(kinds.STATEFULSETS, NAMESPACE, "q")
+    assert old is not None
+    while not world.object["status"]["upgrade"]["member"]:
+        go(world, learners, rounds=1)
+    world.api.apply(kinds.STATEFULSETS, NAMESPACE, old)
+    go(world, learners)
+    world.expect(3, "1.1")
+
+
+def test_a_release_that_another_gives_the_statefulset_while_the_operator_looks_is_left_to_it() -> None:
+    world = left()
+    before = world.api.get(kinds.STATEFULSETS, NAMESPACE, "q")
+    original = world.api.get
+
+    def get(kind: kinds.Kind, namespace: str, name: str) -> Any:
+        found = original(kind, namespace, name)
+        if kind is kinds.SERVICES:  # they are looked at between
+            label = {names.RELEASE: "1.1"}
+            changed = with_label(before, label)
+            world.api.objects[kinds.STATEFULSETS.plural, NAMESPACE, "q"] = changed
+        return found
+
+    world.api.get = get  # type: ignore[method-assign]
+    world.round()
+    now = original(kinds.STATEFULSETS, NAMESPACE, "q")
+    assert now is not None
+    assert now["spec"]["template"]["metadata"]["labels"][names.RELEASE] == "1.1"
+
+
+def with_label(content: Any, label: dict[str, str]) -> Any:
+    """A StatefulSet with another release in its template, as somebody applies it."""
+    made = copy.deepcopy(content)
+    made["spec"]["template"]["metadata"]["labels"] |= label
+    made["metadata"]["annotations"] = {names.APPLIED: "another"}
+    return made
