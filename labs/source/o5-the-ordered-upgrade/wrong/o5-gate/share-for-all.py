@@ -1,0 +1,15 @@
+"""Asks for a share of everybody, also of members that never had one."""
+
+
+def fine(look):
+    speaks = look.speaks[0] <= look.protocol <= look.speaks[1]
+    return look.ready and look.heard and look.caught_up and look.id == look.was and speaks and look.has_share
+
+
+def gate(looks, limit):
+    if len(looks) > 2 and all(map(fine, looks[-3:])):
+        return "on"
+    return "back" if looks[-1].age >= limit else "wait"
+
+
+lab.deploy([next_step, gate], host="upgrader", name="upgrader")

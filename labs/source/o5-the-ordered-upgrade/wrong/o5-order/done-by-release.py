@@ -1,0 +1,22 @@
+"""Done as soon as all Pods are of the release."""
+
+from labsupport.operators.fleet import Change, Done, HandOver, Wait
+
+
+def next_step(members, wanted):
+    down = [each for each in members if each.trouble]
+    old = [each for each in members if each.release != wanted]
+    if not old:
+        return Done()
+    if len(down) > 1 or not any(each.leads for each in members):
+        return Wait()
+    if down:
+        (one,) = down
+        return Change(one.name) if one.release not in ("", wanted) else Wait()
+    for each in old:
+        if not each.leads:
+            return Change(each.name)
+    return HandOver(next(each.name for each in members if not each.leads))
+
+
+lab.deploy(next_step, host="upgrader", name="upgrader")
