@@ -68,7 +68,8 @@ class Election:
         holder = str(spec.get("holderIdentity") or "")
         said = (holder, str(spec.get("renewTime") or ""))
         if said != self._seen:
-            self._seen, self._since = said, began
+            # Counted from after the read: it may have been renewed while the request was on its way.
+            self._seen, self._since = said, self._clock()
         lasts = float(spec.get("leaseDurationSeconds") or self._duration)
         if holder not in ("", self.identity) and began - self._since < lasts:
             self._renewed = None

@@ -89,6 +89,28 @@ def test_the_second_takes_over_when_the_first_is_silent_and_never_before_it_has_
     assert server.stored["spec"]["leaseTransitions"] == 1
 
 
+def test_a_renewal_counts_from_when_it_was_read_and_not_from_when_a_slow_read_began(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, clock = pair()
+    one.step()
+
+    def slow(api: object, method: str, path: str, *, body: Any = None) -> Any:
+        """A request that is eight seconds on its way, in which the first renews; it is its last time."""
+        monkeypatch.setattr(lease, "request", server.request)
+        clock.now += 8
+        assert one.step()
+        return server.request(api, method, path, body=body)
+
+    monkeypatch.setattr(lease, "request", slow)
+    assert not two.step()
+    renewed = clock.now
+    while not two.step():
+        clock.now += 0.5
+    assert clock.now - renewed >= 15
+    assert not one.leads()
+
+
 def test_who_cannot_renew_stops_by_itself(server: Server) -> None:
     one, _, clock = pair()
     one.step()
