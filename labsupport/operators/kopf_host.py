@@ -6,8 +6,8 @@ cluster, so that a Role is enough. Handlers reach the API as `client.CoreV1Api()
 
 Several operators may look after the same objects, so the finalizer and the annotations in which kopf keeps what it
 knows carry the name of this one: `<group>/<name>`, `<name>.<group>/...`. Each call of a handler is one JSON record on
-stdout: `record` (handler), `handler`, `name` (of the object), `reason`, `retry`, `began`, `ended`, `error`. What it
-raised is told like any failure of the learner's, and so is what the API refuses to kopf itself.
+stdout: `record` (handler), `by` (the Pod), `handler`, `name` (of the object), `reason`, `retry`, `began`, `ended`,
+`error`. What it raised is told like any failure of the learner's, and so is what the API refuses to kopf itself.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import dataclasses
 import functools
 import json
 import logging
+import socket
 import sys
 import threading
 import time
@@ -51,7 +52,23 @@ def settings(group: str, name: str) -> kopf.OperatorSettings:
     return chosen
 
 
-def observe(registry: kopf.OperatorRegistry, function: learner.Learner) -> int:
+def write(record: dict[str, Any]) -> None:
+    """Write a record to stdout; several threads do."""
+    with _writing:
+        print(json.dumps(record, default=str), flush=True)
+
+
+def registered(function: learner.Learner, by: str) -> kopf.OperatorRegistry:
+    """What the learner's functions have registered, with calls recorded as `by`'s; without any, this process ends."""
+    registry = kopf.get_default_registry()
+    if not observe(registry, function, by):
+        learner.fail(
+            learner.Failure("NoHandlers", "no function that is sent registers with kopf: none is decorated")
+        )
+    return registry
+
+
+def observe(registry: kopf.OperatorRegistry, function: learner.Learner, by: str = "") -> int:
     """Have each call of a registered handler recorded; returns how many handlers there are.
 
     kopf has no public hook around a call: this replaces the functions in the registry's lists, whose shape the tests
@@ -64,31 +81,31 @@ def observe(registry: kopf.OperatorRegistry, function: learner.Learner) -> int:
         for index, handler in enumerate(handlers):
             count += 1
             # The same function twice is one handler to kopf, and must stay so.
-            known = recorded.setdefault(id(handler.fn), _recorded(handler.fn, function))
+            known = recorded.setdefault(id(handler.fn), _recorded(handler.fn, function, by))
             handlers[index] = dataclasses.replace(handler, fn=known)
     return count
 
 
-def _recorded(handler: Handler, function: learner.Learner) -> Handler:
+def _recorded(handler: Handler, function: learner.Learner, by: str) -> Handler:
     if asyncio.iscoroutinefunction(handler):
 
         @functools.wraps(handler)
         async def call(*arguments: Any, **named: Any) -> Any:
-            with _record(handler, function, named):
+            with _record(handler, function, by, named):
                 return await handler(*arguments, **named)
 
     else:
 
         @functools.wraps(handler)
         def call(*arguments: Any, **named: Any) -> Any:
-            with _record(handler, function, named):
+            with _record(handler, function, by, named):
                 return handler(*arguments, **named)
 
     return call
 
 
 @contextlib.contextmanager
-def _record(handler: Handler, function: learner.Learner, named: dict[str, Any]) -> Iterator[None]:
+def _record(handler: Handler, function: learner.Learner, by: str, named: dict[str, Any]) -> Iterator[None]:
     began, error = time.time(), ""
     body = named.get("body") or {}
     about = f"{body.get('kind', 'object')} {named.get('name')}"
@@ -106,17 +123,12 @@ def _record(handler: Handler, function: learner.Learner, named: dict[str, Any]) 
         raise
     finally:
         told = {
-            **{
-                "record": "handler",
-                "at": time.time(),
-                "handler": handler.__name__,
-                "name": named.get("name"),
-            },
+            **{"record": "handler", "at": time.time(), "by": by},
+            **{"handler": handler.__name__, "name": named.get("name")},
             **{"reason": str(named.get("reason") or "").lower(), "retry": named.get("retry") or 0},
             **{"began": began, "ended": time.time(), "error": error},
         }
-        with _writing:
-            print(json.dumps(told, default=str), flush=True)
+        write(told)
 
 
 class Tell(logging.Handler):
@@ -143,6 +155,31 @@ def _said(error: BaseException) -> str:
     return f"{getattr(error, 'status', '')} {getattr(error, 'message', '') or ''}".strip()
 
 
+def serve(
+    function: learner.Learner,
+    registry: kopf.OperatorRegistry,
+    chosen: kopf.OperatorSettings,
+    namespace: str,
+    *,
+    ready: threading.Event | None = None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Run kopf in this thread until `stop`; `ready` is set once it works. What ends it otherwise ends this process."""
+    kopf.configure(debug=False)
+    logging.getLogger().addHandler(Tell(function))
+    try:
+        kopf.run(
+            registry=registry,
+            settings=chosen,
+            standalone=True,
+            namespaces=[namespace],
+            ready_flag=ready,
+            stop_flag=stop,
+        )
+    except BaseException as error:
+        learner.fail(function.failure(error, "kopf's own work"))
+
+
 def main() -> int:
     """Run until the Pod ends. The lab's API group and the operator's name are the arguments."""
     from kubernetes import config
@@ -152,24 +189,12 @@ def main() -> int:
     with open(NAMESPACE) as file:
         namespace = file.read()
     config.load_incluster_config()  # type: ignore[no-untyped-call]
-    registry = kopf.get_default_registry()
-    if not observe(registry, function):
-        learner.fail(
-            learner.Failure("NoHandlers", "no function that is sent registers with kopf: none is decorated")
-        )
-    chosen = settings(group, name)
-    kopf.configure(debug=False)
-    logging.getLogger().addHandler(Tell(function))
+    registry = registered(function, socket.gethostname())
     ready = threading.Event()
 
     def run() -> None:
-        try:
-            kopf.run(
-                registry=registry, settings=chosen, standalone=True, namespaces=[namespace], ready_flag=ready
-            )
-            learner.fail(learner.Failure("Ended", "kopf has ended"))
-        except BaseException as error:
-            learner.fail(function.failure(error, "kopf's own work"))
+        serve(function, registry, settings(group, name), namespace, ready=ready)
+        learner.fail(learner.Failure("Ended", "kopf has ended"))
 
     # Not in the main thread: there kopf would take SIGTERM over, and take its time.
     threading.Thread(target=run, daemon=True).start()

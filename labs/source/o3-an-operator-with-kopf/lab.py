@@ -10,7 +10,7 @@
 import kopf
 
 from labsupport.course import lab
-from labsupport.course.lessons import loop, operating
+from labsupport.course.lessons import loop, operating, replicas
 
 lab.start("o3")
 
@@ -462,6 +462,145 @@ lab.check("o3-rbac")
 # owners. That is one reason for operators to live in a namespace of their own, and to be given each namespace that
 # they work in by a RoleBinding there.
 
+# %% [markdown]
+# ## Two of them
+#
+# Your operator is one Pod. When its node dies, nobody looks after the Flocks until another Pod runs, and that may
+# take minutes. So why not two replicas? Here is the greeter once more, and twice:
+
+# %%
+greeter = lab.deploy(greet, host="kopf", name="greeter")
+operating.scale(lab.world, "greeter", 2)
+loop.want(lab, "lea", size=1)
+replicas.table(lab, "greeter", quiet=1.5)
+
+# %%
+greeter.stop()
+
+# %% [markdown]
+# Both have seen the same Flock, and neither knows of the other. Two greetings are a nuisance. Two replicas of which
+# one has an older picture of the world undo each other's work, for ever. So one of them works, and the others wait
+# until it is gone. That is easily said: **how does one know that another one is gone?** It may be dead, or cut off
+# from you, or slow, and from outside these look alike.
+#
+# Kubernetes' own controllers agree by a **Lease**: an object with the name of a holder, and a promise.
+#
+# - The holder renews the Lease again and again. Its promise is: *if I have not renewed for `leaseDurationSeconds`, I
+#   am not acting any more.* So a holder that cannot renew must **stop by itself**, some time before: nobody can tell
+#   it.
+# - The others watch. Who has seen no change for the time that was promised may take the Lease.
+# - Two may try at once. A write carries the `resourceVersion` that was read, and the API server refuses the second
+#   one with 409, as in O2. So the Lease has one holder at any time. But that is the *Lease*; whether the old holder
+#   has stopped is the promise's business.
+#
+# What about clocks? In the Lease stands `renewTime`, by the holder's wall clock, and yours may be a minute ahead.
+# Whoever compares the two takes the Lease from somebody who is alive, or waits for ever. Kubernetes' rule
+# (client-go's) is: **never look at what time it says, only at whether it has changed**, and measure by your own clock
+# how long ago you saw that. Then clocks may be wrong, if only they are about equally fast.
+#
+# kopf knows no Leases. It has peers with priorities: they tell each other that they are there, and the lower one
+# pauses. Until they have heard of each other, both work.
+#
+# ## Your turn: `o3-lease`
+#
+# **Write `elect`, by which two replicas agree on one that acts.** Each of them calls it every second: `elect(lease,
+# me, note, clock, leaving)` looks at the Lease, writes to it if that may be done, and returns **until when, by
+# `clock()`, this replica may act**, or `None` if it may not.
+#
+# | What it gets | Is |
+# |---|---|
+# | `lease.read()` | a dictionary: `holderIdentity`, `leaseDurationSeconds`, `renewTime`; empty if nobody ever had it |
+# | `lease.write({...})` | alters these entries: `True`; or `False` if somebody has written since you read |
+# | `lease.stamp()` | the wall clock's time, for `renewTime` |
+# | `me` | the name of this replica, which no other one has |
+# | `note` | a dictionary of this replica's own, empty at first: what you put there is there in the next call |
+# | `clock()` | seconds, by a clock that never jumps; where it began is unknown |
+# | `leaving` | `True` in the last call: this replica has been told to end, and has ended its work |
+#
+# - Take the Lease when nobody has it, renew it when it is yours, and take it from another one when it has not changed
+#   for as long as **that one** has promised. Promise `DURATION` seconds.
+# - Who has renewed acts for `DEADLINE` seconds. Any request may take long, both there and back: count so that the
+#   promise is kept even then, and that you never wait less than the other one has promised.
+# - Who is leaving and holds the Lease sets the holder to `""`, so that nobody need wait. It takes nothing and renews
+#   nothing.
+# - What the API server refuses, or does not answer, is to be let out: what `elect` returned last then holds until its
+#   time has come.
+#
+# `ring` is given: it is what the one that acts does. The check lets your function play against itself, and against
+# another one that promises more, in schedules that you do not see: with wrong clocks, with slow requests, with a
+# leader that dies, freezes, or is cut off. Then it kills the replica that rings in the cluster.
+
+# %% exercise="o3-lease"
+import kopf
+
+FLOCKS = {"group": lab.group, "version": "v1", "plural": "flocks"}
+DURATION, DEADLINE = 6, 4  # seconds: what a holder promises, and how long it acts
+
+
+@kopf.timer(**FLOCKS, interval=1)
+def ring(name, **_):
+    """Ring the bell of a Flock."""
+    print(f"ding: {name}", flush=True)
+
+
+### BEGIN SOLUTION: # YOUR FUNCTION HERE; then lab.deploy([elect, ring], host="elected", name="ringers")
+def elect(lease, me, note, clock, leaving):
+    began = clock()  # a promise counts from before the request was sent
+    spec = lease.read()
+    holder = spec.get("holderIdentity")
+    if leaving:
+        if holder == me:
+            lease.write({"holderIdentity": ""})
+        return None
+    seen = holder, spec.get("renewTime")
+    if seen != note.get("seen"):
+        note["seen"], note["since"] = seen, clock()  # and waiting counts from after the answer came
+    if holder and holder != me and began - note["since"] < spec["leaseDurationSeconds"]:
+        return None
+    mine = {"holderIdentity": me, "leaseDurationSeconds": DURATION, "renewTime": lease.stamp()}
+    return began + DEADLINE if lease.write(mine) else None
+
+
+lab.deploy([elect, ring], host="elected", name="ringers")
+### END SOLUTION
+
+# %%
+lab.check("o3-lease")
+
+# %% [markdown]
+# ## Gently, and not
+#
+# Now look at it. `lea` is there, so that somebody rings. First the Pod that acts is deleted: it gets the time to
+# leave, and gives the Lease up.
+
+# %%
+replicas.fell(lab, "ringers", kindly=True)
+
+# %% [markdown]
+# Then the one that acts is killed, and leaves nothing but its promise:
+
+# %%
+replicas.fell(lab, "ringers")
+
+# %%
+replicas.table(lab, "ringers")
+
+# %%
+# !labs kubectl -n {lab.namespace} get lease ringers -o jsonpath={{.spec}}
+
+# %% [markdown]
+# The difference between the two is what the promise costs. A shorter one costs more requests, and a leader that is
+# merely slow loses its office for nothing. Kubernetes' own controllers promise 15 seconds, act for 10, and look every
+# 2.
+#
+# One gap is left, and no Lease closes it. A replica looks at its clock, may act, sends a request, and freezes *then*;
+# the request arrives when another one has been leading for a while. That is why `DEADLINE` is some way before
+# `DURATION`, and why even a leader's writes carry a resourceVersion, and should not harm when made twice: idempotent,
+# again.
+
+# %%
+operating.leave(lab, "lea")
+
 # %%
 lab.progress()
 
@@ -472,9 +611,11 @@ lab.progress()
 #   idempotence, and what your function should look at.
 # - Why `on.create` and `on.update` never hear of a deleted child, and what does.
 # - What a status is worth without `observedGeneration`.
-# - When the garbage collector is enough, and when a finalizer is needed; why a finalizer's handler must be able to run
-#   twice, and must not hide a failure.
+# - When the garbage collector is enough, and when a finalizer is needed; why a finalizer's handler must be able to
+#   run twice, and must not hide a failure.
 # - What hangs when something hangs in `Terminating`, whom to look for, and what you promise when you take a finalizer
 #   off by hand.
 # - Temporary, permanent and unexpected failures; and the difference between an Event and a condition.
 # - How to find out what an operator must be allowed, and why a restart belongs to it.
+# - How replicas agree on one that works: what a Lease promises, by which clock it is measured, why a leader must stop
+#   by itself, and which gap remains.
