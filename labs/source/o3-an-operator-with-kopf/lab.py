@@ -466,21 +466,24 @@ lab.check("o3-rbac")
 # ## Two of them
 #
 # Your operator is one Pod. When its node dies, nobody looks after the Flocks until another Pod runs, and that may
-# take minutes. So why not two replicas? Here is the greeter once more, and twice:
+# take minutes. So why not two replicas? Here is the greeter once more, and twice, with three new Flocks:
 
 # %%
 greeter = lab.deploy(greet, host="kopf", name="greeter")
 operating.scale(lab.world, "greeter", 2)
-loop.want(lab, "lea", size=1)
+for flock in ("lea", "hill", "moor"):
+    loop.want(lab, flock, size=1)
 replicas.table(lab, "greeter", quiet=1.5)
 
 # %%
+operating.leave(lab, "hill", "moor")
 greeter.stop()
 
 # %% [markdown]
-# Both have seen the same Flock, and neither knows of the other. Two greetings are a nuisance. Two replicas of which
-# one has an older picture of the world undo each other's work, for ever. So one of them works, and the others wait
-# until it is gone. That is easily said: **how does one know that another one is gone?** It may be dead, or cut off
+# More than three calls are too many. Both watch the same Flocks, and neither knows of the other; if one finds the
+# other's note in the book before it has begun, that is luck. Two greetings are a nuisance. Two replicas of which one
+# has an older picture of the world undo each other's work. So one of them works, and the others wait until it is
+# gone. That is easily said: **how does one know that another one is gone?** It may be dead, or cut off
 # from you, or slow, and from outside these look alike.
 #
 # Kubernetes' own controllers agree by a **Lease**: an object with the name of a holder, and a promise.

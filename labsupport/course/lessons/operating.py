@@ -53,7 +53,8 @@ def switch(lab: Context, name: str, *, on: bool) -> Note:
 
 def calls(operator: Deployed | None, about: str = "") -> list[Record]:
     """Which handlers were called, oldest first; those for the object `about` alone if it is given."""
-    records = operator.records() if operator else []
+    # One that is not ready is false, and has records all the same.
+    records = operator.records() if operator is not None else []
     found = [each for each in records if each.get("record") == "handler"]
     return sorted(
         (each for each in found if about in ("", each["name"])), key=lambda each: float(each["began"])

@@ -55,12 +55,17 @@ def returned(found: Sequence[Term]) -> str:
     return next((each for each in names if names.count(each) > 1), "")
 
 
-def acting(operator: Deployed | None, about: str, *, unlike: str = "", seconds: float) -> list[Term]:
-    """The terms, as soon as the last one is of another replica than `unlike`, or when so many seconds have passed."""
+def acting(
+    operator: Deployed | None, about: str, *, unlike: str = "", since: float = 0.0, seconds: float
+) -> list[Term]:
+    """The terms, as soon as the last one is of another replica than `unlike` and has lasted after `since` (in seconds
+    since 1970: a Pod that is gone has taken its terms with it), or when so many seconds have passed.
+    """
     deadline = time.monotonic() + seconds
     while True:
         found = terms(operator, about)
-        if (found and found[-1].by != unlike) or time.monotonic() > deadline:
+        met = found and found[-1].by != unlike and found[-1].last > since
+        if met or time.monotonic() > deadline:
             return found
         time.sleep(PACE)  # a Pod's log is read in one piece
 
@@ -117,7 +122,7 @@ def fell(lab: Context, name: str, *, kindly: bool = False) -> Note:
     else:
         kill(operator, victim)
     how = "told to end" if kindly else "killed"
-    after = acting(operator, "", unlike=victim, seconds=TAKES_OVER)
-    if not after or after[-1].by == victim:
+    after = acting(operator, "", unlike=victim, since=fallen, seconds=TAKES_OVER)
+    if not after or after[-1].by == victim or after[-1].last < fallen:
         return Note(f"{victim} was {how}, and nobody else acts yet.")
     return Note(f"{victim} was {how}. {after[-1].first - fallen:.1f} s later {after[-1].by} acted.")
