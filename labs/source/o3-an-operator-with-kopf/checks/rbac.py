@@ -20,7 +20,9 @@ from labsupport.patience import patient
 from .guest import Guest, deployed, guest
 
 SHEPHERD = "shepherd"
-SOON = patient(6.0)  # seconds for an operator to answer a change; it takes less than one
+SOON = patient(
+    12.0
+)  # seconds for an operator to answer a change, mostly for slow machines: a refusal ends the wait
 LOOK_AGAIN = patient(9.0)  # seconds until a sheep that somebody has dyed is mended: it looks every 3
 GLANCE = 1.0  # seconds of one look
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
