@@ -476,7 +476,7 @@ for flock in ("lea", "hill", "moor"):
 replicas.table(lab, "greeter", quiet=1.5)
 
 # %%
-operating.leave(lab, "hill", "moor")
+operating.leave(lab, "lea", "hill", "moor")
 greeter.stop()
 
 # %% [markdown]
@@ -573,10 +573,11 @@ lab.check("o3-lease")
 # %% [markdown]
 # ## Gently, and not
 #
-# Now look at it. `lea` is there, so that somebody rings. First the Pod that acts is deleted: it gets the time to
+# Now look at it. A Flock is made, so that somebody rings. First the Pod that acts is deleted: it gets the time to
 # leave, and gives the Lease up.
 
 # %%
+loop.want(lab, "lea", size=1)
 replicas.fell(lab, "ringers", kindly=True)
 
 # %% [markdown]
