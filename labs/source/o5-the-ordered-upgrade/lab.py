@@ -103,7 +103,8 @@ def by_ordinal(members, wanted):
     return Done()
 
 
-lab.deploy(by_ordinal, host="upgrader", name="upgrader")
+plain = lab.deploy(by_ordinal, host="upgrader", name="upgrader")
+plain
 
 # %% [markdown]
 # Have it make an upgrade, while a client writes ten times a second:
@@ -121,6 +122,12 @@ upgrades.go(lab, "1.1")
 # members, a long log, a slow disk) there is more of it. It need not be: **a leader that knows it will go can hand over
 # first**, and its successor begins at once.
 #
+# That is enough of the plain order.
+
+# %%
+plain.stop()
+
+# %% [markdown]
 # ## Your turn: `o5-order`
 #
 # **Write `next_step(members, wanted)`: which step is next?** `members` is a list of records with `name`, `release`
@@ -268,27 +275,17 @@ lab.check("o5-gate")
 #
 # All this is for upgrades that fail at one member. Some fail later, and everywhere: the new release writes something
 # wrong, and all of them have it. Against that no order helps. What helps is a back-up from before the first step, and
-# the Quorum's operator begins no upgrade without one (`spec.upgrade.backup`, which is `Skip` for yours). Write
-# something, and take one by hand:
-
-# %%
-quorums.Quorum(lab.world).put("colour", "blue")
-lab.apply(lab.read("start/backup.yaml"))
-
-# %%
-backups.copied(lab, "QuorumBackup", "before")
-
-# %% [markdown]
-# The operator has made a Job, which has asked the leader for all keys and values at one moment, and has written them
-# into a file on the volume `archive`. A restore goes into a **new** Quorum, never into one that has something in it:
-# three members, an empty log, and then the content of that file.
+# the Quorum's operator begins no upgrade without one (`spec.upgrade.backup`, which is `Skip` for yours). It makes
+# a Job, which asks the leader for all keys and values at one moment, and writes them into a file on a volume. A restore
+# goes into a **new** Quorum, never into one that has something in it: three members, an empty log, and then the content
+# of that file.
 #
 # A Quorum also *signs*. Its members have made a key together, of which each has a share, and which none of them ever
 # had as a whole (lab O4). Clients know its public half.
 #
 # ## Your turn: `o5-restore`
 #
-# **The back-up is brought into a new Quorum `r`. By which key will `r` sign?** Commit to one of these:
+# **A back-up of `q` is brought into a new Quorum `r`. By which key will `r` sign?** Commit to one of these:
 #
 # - `"the same"`: the key of `q`; who knows its public key, can verify what `r` signs
 # - `"another"`: a key of its own; clients have to be told a new public key
@@ -303,7 +300,17 @@ lab.predict("o5-restore", "another")
 lab.check("o5-restore")
 
 # %% [markdown]
-# Now see:
+# Now see. Write something, and take a back-up by hand:
+
+# %%
+quorums.Quorum(lab.world).put("colour", "blue")
+lab.apply(lab.read("start/backup.yaml"))
+
+# %%
+backups.copied(lab, "QuorumBackup", "before")
+
+# %% [markdown]
+# And bring it into another Quorum:
 
 # %%
 lab.apply(lab.read("start/restored.yaml"))
