@@ -127,11 +127,20 @@ def test_what_follows_from_a_quorums_uid_does_not_count() -> None:
         return [
             tokens,
             {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": revision, "data": image},
-            {"kind": "StatefulSet", "apiVersion": "apps/v1", "metadata": {"name": "q"}, "status": f"q-{uid}"},
+            {
+                "kind": "StatefulSet",
+                "apiVersion": "apps/v1",
+                "metadata": {"name": "q"},
+                "status": f"q-{uid}",
+                "spec": image,
+            },
         ]
 
     assert difference(normalised(members("a")), normalised(members("b"))) == []
     assert len(difference(normalised(members("a")), normalised(members("b", "quorum:2")))) == 1
+    # Templates of the past do not count: a member that was changed and changed back is as before.
+    _, earlier, _ = members("c", "quorum:0")
+    assert difference(normalised(members("a")), normalised([*members("b"), earlier])) == []
 
 
 def test_records_and_leases_do_not_count() -> None:

@@ -185,6 +185,9 @@ def normalised(objects: list[Object]) -> Snapshot:
         if _left_out(each["kind"], ""):
             continue
         metadata = each["metadata"]
+        if each["kind"] == "ControllerRevision" and _QUORUM_UID in (metadata.get("labels") or {}):
+            # Templates that members had before: the past. What they are to have now is in the StatefulSet.
+            continue
         content = _walk(each, each["kind"], "", replace)
         if metadata.get("deletionTimestamp"):
             content["beingDeleted"] = True
