@@ -109,6 +109,7 @@ def test_exceptions_come_back_with_the_learners_line_and_the_input(notebook: Not
     deployed = notebook.deploy("TABLE = {'/good': 1}\n\ndef hello(path):\n    return TABLE[path]")
     assert notebook.ask("good") == (200, 1)
     assert notebook.ask("bad") == (500, {"error": "KeyError: '/bad'"})
+    until(lambda: bool(deployed.errors()))  # a line that a container writes comes to its log a moment later
     (failure,) = deployed.errors()
     assert (failure.kind, failure.line, failure.text, failure.input) == (
         "KeyError",
@@ -176,6 +177,7 @@ def test_refusals_of_the_api_come_back_in_the_servers_own_words(notebook: Notebo
         "    return len(api.list_namespaced_secret('default').items)"
     )
     notebook.ask()
+    until(lambda: bool(deployed.errors()))
     (failure,) = deployed.errors()
     assert failure.message.startswith("403 secrets is forbidden: User")
     assert failure.line == 7
